@@ -1,0 +1,77 @@
+"""Test-time scaling for LangChain: chat models that search for their answer.
+
+Names are imported when they are first used: `import langchain_tts` loads neither
+LangGraph nor an engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from langchain_tts._version import __version__
+
+if TYPE_CHECKING:
+    from langchain_tts.budget import Budget, BudgetError
+    from langchain_tts.chat_model import TTSChatModel
+    from langchain_tts.policies import resolve_policy
+    from langchain_tts.policies.base import Policy
+    from langchain_tts.rewards import resolve_prm
+    from langchain_tts.rewards.base import RewardModel
+    from langchain_tts.search.state import Message, SearchResult, SearchState
+    from langchain_tts.strategies import get_strategy
+    from langchain_tts.strategies.context import SearchContext
+    from langchain_tts.strategies.run import asolve, solve, stream_search
+
+__all__ = [
+    "Budget",
+    "BudgetError",
+    "Message",
+    "Policy",
+    "RewardModel",
+    "SearchContext",
+    "SearchResult",
+    "SearchState",
+    "TTSChatModel",
+    "__version__",
+    "asolve",
+    "get_strategy",
+    "resolve_policy",
+    "resolve_prm",
+    "solve",
+    "stream_search",
+]
+
+_HOMES = {
+    "Budget": "langchain_tts.budget",
+    "BudgetError": "langchain_tts.budget",
+    "Message": "langchain_tts.search.state",
+    "Policy": "langchain_tts.policies.base",
+    "RewardModel": "langchain_tts.rewards.base",
+    "SearchContext": "langchain_tts.strategies.context",
+    "SearchResult": "langchain_tts.search.state",
+    "SearchState": "langchain_tts.search.state",
+    "TTSChatModel": "langchain_tts.chat_model",
+    "asolve": "langchain_tts.strategies.run",
+    "get_strategy": "langchain_tts.strategies",
+    "resolve_policy": "langchain_tts.policies",
+    "resolve_prm": "langchain_tts.rewards",
+    "solve": "langchain_tts.strategies.run",
+    "stream_search": "langchain_tts.strategies.run",
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

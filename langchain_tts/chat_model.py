@@ -1,0 +1,337 @@
+"""`TTSChatModel`: a LangChain chat model whose answer is searched for."""
+
+# Pydantic reads the annotations of the fields at run time: no `__future__` import.
+import asyncio
+import math
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.callbacks.manager import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+)
+
+from langchain_tts._callbacks import RunManager, child_context, stream_context
+from langchain_tts._messages import to_messages
+from langchain_tts._outputs import to_chat_result, to_chunk
+from langchain_tts.budget import Budget
+from langchain_tts.policies.base import Policy
+from langchain_tts.rewards.base import RewardModel
+from langchain_tts.strategies.context import Score, SearchContext, Vote
+
+SEARCH_FIELDS = (
+    "policy",
+    "prm",
+    "strategy",
+    "budget",
+    "beam_width",
+    "max_rounds",
+    "max_step_tokens",
+    "max_tokens",
+    "temperature",
+    "seed",
+    "score",
+    "vote",
+)
+"""What changes an answer; each can be set for one call."""
+
+_PROCESS = uuid.uuid4().hex
+
+
+def _finite_temperature(value: float) -> float:
+    if math.isfinite(value) and value >= 0:
+        return value
+    msg = f"temperature is {value!r}; give a number of at least 0, e.g. 0.8"
+    raise ValueError(msg)
+
+
+class TTSChatModel(BaseChatModel):
+    """A chat model that searches for its answer inside a compute budget.
+
+    A policy proposes steps, a process reward model (PRM) scores them, and a strategy
+    decides what to continue. Without arguments it uses the models that ship with the
+    package, beam search and a budget of 16 candidates.
+
+    Every search parameter can be given per call, e.g. `model.invoke(q, budget=64)` or
+    `model.bind(budget=64)`.
+
+    Example:
+        ```python
+        from langchain_tts import TTSChatModel
+
+        model = TTSChatModel(budget=16)
+        message = model.invoke("What is (12+7)*3-8?")
+        message.response_metadata["tts"]["spent"]
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    policy: str | Policy = Field(
+        default=SearchContext.policy,
+        validation_alias=AliasChoices("policy", "model"),
+    )
+    """The language model that proposes: a name (`tinymath`) or a policy object."""
+
+    prm: str | RewardModel | None = SearchContext.prm
+    """The verifier that scores steps: a name, an object, or None for none."""
+
+    strategy: str = "beam_search"
+    """How the answer is searched for; `langchain-tts strategies` lists the names."""
+
+    budget: int | str | dict[str, Any] | Budget = Field(default_factory=Budget)
+    """N (candidates), or several limits: `Budget(samples=16, tokens=4000)`."""
+
+    beam_width: PositiveInt = SearchContext.beam_width
+    """M: how many next steps each kept candidate gets."""
+
+    max_rounds: PositiveInt = SearchContext.max_rounds
+    """Rounds of step search at most."""
+
+    max_step_tokens: PositiveInt = SearchContext.max_step_tokens
+    """New tokens that one step may have."""
+
+    max_tokens: PositiveInt = SearchContext.max_tokens
+    """New tokens that one whole answer may have."""
+
+    temperature: Annotated[float, AfterValidator(_finite_temperature)] = (
+        SearchContext.temperature
+    )
+    """Of sampling."""
+
+    seed: int | None = None
+    """Makes the search repeatable; None draws one (reported in the answer)."""
+
+    score: Score = SearchContext.score
+    """How step scores become the score of a trajectory."""
+
+    vote: Vote = SearchContext.vote
+    """How trajectories become an answer."""
+
+    stop: list[str] | None = None
+    """The text of the answer ends before the first of these (the search does not)."""
+
+    streaming: bool = False
+    """Answer `invoke` through the streaming path, as LangChain's models do."""
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _parse_budget(cls, value: object) -> Budget:
+        return Budget.parse(value)
+
+    @field_validator("strategy")
+    @classmethod
+    def _check_strategy(cls, value: str) -> str:
+        from langchain_tts.strategies import get_strategy
+
+        return get_strategy(value).name
+
+    @property
+    def model_name(self) -> str:
+        """The name of the policy."""
+        return _model_name(self.policy)
+
+    @property
+    def _llm_type(self) -> str:
+        return "tts-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """Everything that changes an answer: LangChain's caches key on it."""
+        params: dict[str, Any] = {name: getattr(self, name) for name in SEARCH_FIELDS}
+        params["policy"] = _identity(self.policy)
+        params["prm"] = None if self.prm is None else _identity(self.prm)
+        params["budget"] = Budget.parse(self.budget).to_dict()
+        # Not `stop`: LangChain puts the call's own there, even where it has none.
+        params["default_stop"] = self.stop
+        params["model_name"] = self.model_name
+        return params
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        policy = kwargs.get("model", kwargs.get("policy", self.policy))
+        params = LangSmithParams(
+            ls_provider="langchain_tts",
+            ls_model_name=_model_name(policy),
+            ls_model_type="chat",
+            ls_temperature=kwargs.get("temperature", self.temperature),
+            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
+        )
+        stop = stop if stop is not None else self.stop
+        if stop:
+            params["ls_stop"] = stop
+        return params
+
+    def _should_stream(
+        self,
+        *,
+        async_api: bool,
+        run_manager: RunManager | None = None,  # noqa: ARG002 (the base's signature)
+        **kwargs: Any,
+    ) -> bool:
+        # The answer comes in one piece, so an attached streaming handler gains nothing
+        # from the streaming path, and `invoke` would lose the nested runs: LangChain
+        # calls `_stream` without a run manager.
+        return super()._should_stream(async_api=async_api, **kwargs)
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (the base's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Search, then yield the answer; the search nests under the model's run."""
+        config, context = stream_context(config, CallbackManager)
+        chunks = super().stream(input, config, stop=stop, **kwargs)
+        while (chunk := context.run(next, chunks, None)) is not None:
+            yield chunk
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (the base's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Search, then yield the answer; the search nests under the model's run."""
+        config, context = stream_context(config, AsyncCallbackManager)
+        chunks = super().astream(input, config, stop=stop, **kwargs)
+
+        async def following() -> AIMessageChunk | None:
+            return await anext(chunks, None)
+
+        while True:
+            chunk = await asyncio.create_task(following(), context=context)
+            if chunk is None:
+                return
+            yield chunk
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        from langchain_tts.strategies.run import solve
+
+        model = self._for_call(kwargs)
+        with child_context(run_manager) as context:
+            result = context.run(
+                solve,
+                to_messages(messages),
+                strategy=model.strategy,
+                context=model.search_context(),
+                seed=model.seed,
+            )
+        stop = stop if stop is not None else self.stop
+        return to_chat_result(result, model.model_name, stop)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        from langchain_tts.strategies.run import asolve
+
+        model = self._for_call(kwargs)
+        with child_context(run_manager) as context:
+            search = asolve(
+                to_messages(messages),
+                strategy=model.strategy,
+                context=model.search_context(),
+                seed=model.seed,
+            )
+            result = await asyncio.create_task(search, context=context)
+        stop = stop if stop is not None else self.stop
+        return to_chat_result(result, model.model_name, stop)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        result = self._generate(messages, stop, run_manager, **kwargs)
+        yield to_chunk(result.generations[0])
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        result = await self._agenerate(messages, stop, run_manager, **kwargs)
+        yield to_chunk(result.generations[0])
+
+    def _for_call(self, overrides: Mapping[str, Any]) -> Self:
+        """This model with the search parameters of one call, validated."""
+        changes = {key: value for key, value in overrides.items() if key != "stream"}
+        if "model" in changes:
+            changes["policy"] = changes.pop("model")
+        unknown = sorted(set(changes) - set(SEARCH_FIELDS))
+        if unknown:
+            msg = (
+                f"unknown argument {unknown[0]!r} for a call of TTSChatModel; "
+                f"it takes stop and {', '.join(SEARCH_FIELDS)}"
+            )
+            raise ValueError(msg)
+        if not changes:
+            return self
+        fields = {name: self.__dict__[name] for name in type(self).model_fields}
+        return type(self).model_validate({**fields, **changes})
+
+    def search_context(self) -> SearchContext:
+        """What this model's searches run with, e.g. to run a strategy's graph."""
+        return SearchContext(
+            policy=self.policy,
+            prm=self.prm,
+            budget=Budget.parse(self.budget),
+            beam_width=self.beam_width,
+            max_rounds=self.max_rounds,
+            max_step_tokens=self.max_step_tokens,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            score=self.score,
+            vote=self.vote,
+        )
+
+
+def _model_name(model: object) -> str:
+    if isinstance(model, str):
+        return model
+    return getattr(model, "name", None) or type(model).__name__
+
+
+def _identity(model: str | Policy | RewardModel) -> str:
+    """What tells two models apart in a cache key.
+
+    A name identifies a model; an object without one is known in this process only.
+    """
+    if isinstance(model, str):
+        return model
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    return f"{kind}:{model.name or f'{_PROCESS}:{id(model)}'}:{model.num_parameters}"

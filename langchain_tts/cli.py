@@ -1,0 +1,262 @@
+"""The command line: `langchain-tts solve | eval | strategies`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from langchain_tts._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from typing import IO
+
+    from langchain_tts.search.state import SearchResult
+    from langchain_tts.strategies.context import SearchContext
+
+# Engines and LangGraph are imported inside the commands: `--help` must be instant.
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """A command line that cannot be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports one line where argparse prints its usage as well."""
+
+    def error(self, message: str) -> NoReturn:
+        msg = f"{message}; see {self.prog} --help"
+        raise UsageError(msg)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: The arguments; None takes the process's.
+
+    Returns:
+        The exit code: 0, 2 for something the user can mend (one line on stderr), 130
+        after Ctrl-C.
+    """
+    # Wrong input is one line on stderr, without what libraries would add to it.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        line = " ".join(str(error).split())
+        sys.stderr.write(f"langchain-tts: error: {line}\n")
+        return USER_ERROR
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="langchain-tts",
+        description="Test-time scaling: answer questions by search in a budget.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_solve(commands.add_parser("solve", help="search for the answer to a question"))
+    _add_eval(commands.add_parser("eval", help="measure strategies on a data set"))
+    listing = commands.add_parser("strategies", help="list the strategies")
+    listing.set_defaults(run=_strategies)
+    return parser
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--policy", default="tinymath", help="the model that proposes (%(default)s)"
+    )
+    command.add_argument(
+        "--prm",
+        default="tinymath",
+        help="the verifier that scores steps, or `none` (%(default)s)",
+    )
+
+
+def _add_solve(command: argparse.ArgumentParser) -> None:
+    command.add_argument("question", metavar="QUESTION")
+    command.add_argument(
+        "--strategy", default="beam_search", help="how to search (%(default)s)"
+    )
+    command.add_argument(
+        "--budget", default="16", help="N, how many candidates (%(default)s)"
+    )
+    _add_models(command)
+    command.add_argument(
+        "--seed", type=int, help="makes the search repeatable (default: a new one)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument(
+        "--quiet", action="store_true", help="print the answer and nothing else"
+    )
+    command.set_defaults(run=_solve)
+
+
+def _add_eval(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--dataset",
+        default="tinymath",
+        help="tinymath, math500, aime24, or a JSONL file (%(default)s)",
+    )
+    command.add_argument(
+        "--split", default="test", help="of tinymath: calibration or test (%(default)s)"
+    )
+    command.add_argument(
+        "--strategies",
+        default="greedy,majority_vote,best_of_n,beam_search",
+        help="names, separated by commas (%(default)s)",
+    )
+    command.add_argument(
+        "--budgets",
+        default="1,4,16,64",
+        help="values of N, separated by commas (%(default)s)",
+    )
+    command.add_argument(
+        "--limit", help="use K questions, spread over the levels", metavar="K"
+    )
+    command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    _add_models(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--out", metavar="FILE", help="write the JSON to a file too")
+    command.set_defaults(run=_eval)
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from langchain_tts._live import show
+    from langchain_tts._picture import Frame, printable
+    from langchain_tts.search.state import Message
+    from langchain_tts.strategies.run import solve, stream_search
+
+    context = _context(arguments, budget=arguments.budget)
+    messages = [Message(role="user", content=arguments.question)]
+    if arguments.json or arguments.quiet:
+        result = solve(
+            messages,
+            strategy=arguments.strategy,
+            context=context,
+            seed=arguments.seed,
+        )
+        answer = printable(result["answer"] or "")
+        _write(_to_json(result) if arguments.json else answer)
+        return 0
+    console = Console()
+    frame = Frame(arguments.question, arguments.strategy, context.budget)
+    snapshots = stream_search(
+        messages, strategy=arguments.strategy, context=context, seed=arguments.seed
+    )
+    result = show(snapshots, frame, console)
+    if not console.is_terminal:
+        _write(f"answer: {printable(result['answer'] or 'none')}")
+    return 0
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from langchain_tts.evaluation.datasets import load_dataset
+    from langchain_tts.evaluation.report import progress, table
+    from langchain_tts.evaluation.sweep import sweep
+
+    budgets = [_whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
+    limit = None
+    if arguments.limit is not None:
+        limit = _whole_number(arguments.limit, "--limit")
+    questions = load_dataset(arguments.dataset, split=arguments.split, limit=limit)
+    strategies = [name.strip() for name in arguments.strategies.split(",")]
+    context = _context(arguments, budget=max(budgets))
+    with _opened(arguments.out) as out, progress() as advance:
+        report = sweep(
+            questions,
+            strategies=strategies,
+            budgets=budgets,
+            context=context,
+            seed=arguments.seed,
+            advance=advance,
+        )
+        text = json.dumps({"dataset": arguments.dataset, **report})
+        if out is not None:
+            out.write(text + "\n")
+    if arguments.json:
+        _write(text)
+    else:
+        drawn = table(
+            report,
+            title=(
+                f"{arguments.dataset}, policy {report['policy']}, "
+                f"verifier {report['prm'] or 'none'}"
+            ),
+            score=context.score,
+            vote=context.vote,
+        )
+        Console().print(drawn)
+    if failures := report["failures"]:
+        sys.stderr.write(
+            f"langchain-tts: {len(failures)} searches failed and count as wrong; "
+            f"the first: {failures[0]['error']}\n"
+        )
+    return 0
+
+
+def _strategies(_arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from langchain_tts.strategies import STRATEGIES
+
+    table = Table("strategy", "what it does", "what a budget of N buys", box=None)
+    for strategy in STRATEGIES.values():
+        table.add_row(strategy.name, strategy.summary, strategy.budget_rule)
+    Console().print(table)
+    return 0
+
+
+def _context(arguments: argparse.Namespace, budget: object) -> SearchContext:
+    from langchain_tts.budget import Budget
+    from langchain_tts.strategies.context import SearchContext
+
+    return SearchContext(
+        policy=arguments.policy,
+        prm=None if arguments.prm == "none" else arguments.prm,
+        budget=Budget.parse(budget),
+    )
+
+
+def _whole_number(text: str, option: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        msg = f"{option} has {text.strip()!r}; give whole numbers above 0, e.g. 16"
+        raise UsageError(msg)
+    return number
+
+
+def _opened(path: str | None) -> AbstractContextManager[IO[str] | None]:
+    # Before the evaluation: a folder that is missing must not cost its result.
+    return nullcontext() if path is None else Path(path).open("w", encoding="utf-8")
+
+
+def _to_json(result: SearchResult) -> str:
+    # The tree is for pictures and programs: it can be larger than all the rest.
+    return json.dumps({key: value for key, value in result.items() if key != "tree"})
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,15 @@
+"""What can be wrong with a model or with what it is given."""
+
+from __future__ import annotations
+
+
+class UnknownModelError(ValueError):
+    """A model name that is not in the registry."""
+
+
+class ModelLoadError(ValueError):
+    """A model folder that is missing, incomplete or damaged."""
+
+
+class PromptTooLongError(ValueError):
+    """A prompt that leaves no room for a new token in the context window."""

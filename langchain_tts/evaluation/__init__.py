@@ -1,0 +1,1 @@
+"""Data sets, sweeps over them, and what they measured."""

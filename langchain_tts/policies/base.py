@@ -1,0 +1,118 @@
+"""The policy protocol: what a language model must offer to be searched with."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from langchain_core.runnables import Runnable, RunnableConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from langchain_tts.search.state import FinishReason, Message
+
+STEP_DELIMITER = "\n\n"
+"""Text that ends a step (Snell et al. 2024; Liu et al. 2025)."""
+
+
+class GenerationRequest(TypedDict):
+    """Continue one prefix `n` times. Siblings are one request, never n."""
+
+    messages: list[Message]
+    prefix: list[int]
+    """Token ids that the policy generated so far after `messages` (may be empty)."""
+    n: int
+    seeds: list[int]
+    """One seed a sample: a sample depends on its seed, never on its batch."""
+    by_step: bool
+    """True: stop after one step. False: generate to the end of the answer."""
+    max_tokens: int
+    temperature: float
+    deadline: float | None
+    """`time.monotonic()` after which samples are cut (`length`); None: no limit."""
+
+
+class Step(TypedDict):
+    """One generated step."""
+
+    text: str
+    """Without the delimiter."""
+    token_ids: list[int]
+    """With the delimiter."""
+    logprob: float
+    """Of `token_ids` at temperature 1."""
+
+
+class Sample(TypedDict):
+    """One continuation: one step (`by_step`) or all steps up to the end."""
+
+    steps: list[Step]
+    finish_reason: FinishReason
+
+
+class Generation(TypedDict):
+    """The answer to one `GenerationRequest`."""
+
+    samples: list[Sample]
+    """`n` samples, in the order of `seeds`."""
+    prompt_tokens: int
+    """Prompt and prefix tokens computed for this request."""
+    cached_tokens: int
+    """Prompt and prefix tokens taken from the cache."""
+
+
+class Policy(Runnable[list[GenerationRequest], list[Generation]]):
+    """A language model that proposes steps.
+
+    A backend implements `submit`; sync, async and traced calls come from here. It is
+    traced as an `llm` run and is not a chat model, so that an application's own
+    callbacks see one chat model run a search, not hundreds.
+    """
+
+    name: str | None
+    """What the user asked for, e.g. `tinymath`."""
+    num_parameters: int
+    """For FLOPs: 2 x parameters x tokens."""
+    context_window: int
+    """Prompt and new tokens that fit together."""
+
+    @abstractmethod
+    def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:
+        """Start a batch of requests; requests of all callers share one engine batch.
+
+        Cancelling the future frees what the engine holds for it.
+        """
+
+    @abstractmethod
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the rendered chat prompt."""
+
+    def invoke(
+        self,
+        input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
+        config: RunnableConfig | None = None,
+        **_kwargs: Any,
+    ) -> list[Generation]:
+        """Generate for all requests in one batch."""
+        return self._call_with_config(
+            lambda requests: self.submit(requests).result(),
+            input,
+            config,
+            run_type="llm",
+        )
+
+    async def ainvoke(
+        self,
+        input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
+        config: RunnableConfig | None = None,
+        **_kwargs: Any,
+    ) -> list[Generation]:
+        """Generate for all requests in one batch, without blocking the loop."""
+
+        async def generate(requests: list[GenerationRequest]) -> list[Generation]:
+            return await asyncio.wrap_future(self.submit(requests))
+
+        return await self._acall_with_config(generate, input, config, run_type="llm")

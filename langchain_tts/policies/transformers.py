@@ -1,0 +1,128 @@
+"""A policy that runs a Hugging Face model in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_tts.engines.decode import Prompt, TokenSample
+from langchain_tts.engines.errors import PromptTooLongError
+from langchain_tts.engines.loading import LoadedModel, load
+from langchain_tts.policies.base import (
+    Generation,
+    GenerationRequest,
+    Policy,
+    Sample,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from langchain_tts.search.state import Message
+
+
+class TransformersPolicy(Policy):
+    """Samples from a local model with continuous batching and prefix reuse.
+
+    The end-of-answer token is the last of the last step's `token_ids` and counts in its
+    `logprob`: it was sampled, it was paid for, and that an answer ends too early is
+    something a verifier can see. A sample is cut with `length` at the request's
+    `max_tokens`, at the context window or at the deadline; one that is cut before its
+    first token has no steps.
+
+    Samples depend on their seed and not on their batch up to the rounding of floating
+    point sums, which differs by about 1e-6 with the shape of a batch.
+
+    Args:
+        source: A folder in Hugging Face format, or a model in the local cache.
+        name: What the user asked for; the folder if None.
+
+    Raises:
+        ModelLoadError: If the files are missing or damaged.
+    """
+
+    def __init__(self, source: str | Path, *, name: str | None = None) -> None:
+        """Load the model, or share the one that this process has loaded."""
+        self.model: LoadedModel = load(source)
+        self.name = str(source) if name is None else name
+        self.num_parameters = self.model.num_parameters
+        self.context_window = self.model.context_window
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the rendered chat prompt."""
+        return len(self.model.chat_ids(messages))
+
+    def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:
+        """Start a batch of requests.
+
+        Raises:
+            PromptTooLongError: If a prompt leaves no room for a new token.
+            ValueError: If a request has not one seed a sample.
+        """
+        prompts = [self._prompt(request) for request in requests]
+        return self.model.engine.generate(prompts, self._generations)
+
+    def _prompt(self, request: GenerationRequest) -> Prompt:
+        """The token ids of a request, fitted into the context window."""
+        if len(request["seeds"]) != request["n"]:
+            msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
+            raise ValueError(msg)
+        ids = self.model.chat_ids(request["messages"]) + request["prefix"]
+        room = self.context_window - len(ids)
+        if room < 1:
+            msg = (
+                f"the prompt has {len(ids)} tokens and leaves no room in the "
+                f"{self.context_window} tokens of policy {self.name!r}; shorten the "
+                "question, or use a policy with a longer context window"
+            )
+            raise PromptTooLongError(msg)
+        return Prompt(
+            ids=ids,
+            seeds=request["seeds"],
+            by_step=request["by_step"],
+            max_tokens=min(request["max_tokens"], room),
+            temperature=request["temperature"],
+            deadline=request["deadline"],
+        )
+
+    def _generations(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """Results for callers, decoded in one go."""
+        split = [
+            [self._steps(prompt, sample) for sample in prompt.samples]
+            for prompt in prompts
+        ]
+        texts = iter(
+            self.model.step_texts(
+                [step for samples in split for steps in samples for step in steps]
+            )
+        )
+        return [
+            Generation(
+                samples=[
+                    _sample(sample, steps, [next(texts) for _ in steps])
+                    for sample, steps in zip(prompt.samples, samples, strict=True)
+                ],
+                prompt_tokens=prompt.computed,
+                cached_tokens=prompt.cached,
+            )
+            for prompt, samples in zip(prompts, split, strict=True)
+        ]
+
+    def _steps(self, prompt: Prompt, sample: TokenSample) -> list[list[int]]:
+        if prompt.by_step:
+            return [sample.ids] if sample.ids else []
+        return self.model.rule.split(sample.ids)
+
+
+def _sample(sample: TokenSample, steps: list[list[int]], texts: list[str]) -> Sample:
+    """A sample with its log-probabilities summed step by step."""
+    result: list[Step] = []
+    start = 0
+    for ids, text in zip(steps, texts, strict=True):
+        stop = start + len(ids)
+        logprob = sum(sample.logprobs[start:stop])
+        result.append(Step(text=text, token_ids=ids, logprob=logprob))
+        start = stop
+    return Sample(steps=result, finish_reason=sample.finish_reason)

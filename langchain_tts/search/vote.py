@@ -1,0 +1,200 @@
+"""Votes: step scores to trajectory scores, and trajectories to one answer.
+
+The scores and votes of Liu et al. 2025 (section 3) and `prod`. Answers are compared as
+classes of mathematically equal ones, which the caller passes in (`answer_classes`):
+`classes[i]` is the class of `finals[i]`, None where it has no answer. Only finished
+trajectories with an answer vote. Ties are broken by the best trajectory score, then by
+the order in which the trajectories were sampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypedDict, get_args
+
+from langchain_tts.search.select import roots
+from langchain_tts.search.state import Candidate, FinalCandidate, VoteRow, path
+
+Score = Literal["min", "last", "avg", "prod"]
+"""Step scores to trajectory score (Liu et al. 2025, section 3)."""
+
+Vote = Literal["majority", "max", "vote"]
+"""Trajectories to answer: count, best trajectory, or summed scores per answer."""
+
+
+class Decision(NamedTuple):
+    """The outcome of a vote."""
+
+    winner: int | None
+    """Index of the best trajectory with the winning answer; None if nobody voted."""
+    rows: list[VoteRow]
+    """All answers, the winner first."""
+
+
+class TableRow(TypedDict):
+    """The answer of one combination of score and vote."""
+
+    score: Score | None
+    """None for majority, which does not look at scores."""
+    vote: Vote
+    answer: str | None
+    id: int | None
+    """`id` of the trajectory that stands for the answer."""
+
+
+class _Ballot(NamedTuple):
+    answer: str
+    position: int
+    id: int
+    score: float
+
+
+def trajectory_score(step_scores: Sequence[float], score: Score) -> float | None:
+    """Aggregate the scores of a trajectory's steps; None if there are none."""
+    if not step_scores:
+        return None
+    match score:
+        case "min":
+            return min(step_scores)
+        case "last":
+            return step_scores[-1]
+        case "avg":
+            return math.fsum(step_scores) / len(step_scores)
+        case "prod":
+            return math.prod(step_scores)
+
+
+def decide(
+    finals: Sequence[FinalCandidate], classes: Sequence[int | None], vote: Vote
+) -> Decision:
+    """Vote over answers with each trajectory's `score` (a missing one counts as 0).
+
+    Args:
+        finals: The trajectories, in any order.
+        classes: The class of equal answers that each belongs to.
+        vote: How to choose.
+
+    Returns:
+        The winning trajectory and all answers with their counts and weights: the
+        number of votes, the best score or the sum of scores.
+    """
+    scores = [final["score"] or 0.0 for final in finals]
+    return _decide(finals, classes, scores, vote)
+
+
+def all_votes(
+    finals: Sequence[FinalCandidate], classes: Sequence[int | None]
+) -> list[TableRow]:
+    """The answers of majority and of all combinations of score and vote.
+
+    Majority breaks ties by order alone, as it does without a verifier.
+    """
+    rows = [_row(finals, classes, None, "majority")]
+    rows += [
+        _row(finals, classes, score, vote)
+        for score in get_args(Score)
+        for vote in ("max", "vote")
+    ]
+    return rows
+
+
+def first_samples(
+    tree: Sequence[Candidate], finals: Sequence[FinalCandidate], n: int
+) -> list[int]:
+    """Indices of the trajectories that the first `n` samples of whole answers gave.
+
+    Failed samples count towards `n`: a run at `n` would have lost them too.
+    """
+    first = set(roots(tree)[:n])
+    return [
+        index
+        for index, final in enumerate(finals)
+        if path(list(tree), final["id"])[0]["id"] in first
+    ]
+
+
+def nested_votes(
+    tree: Sequence[Candidate],
+    finals: Sequence[FinalCandidate],
+    classes: Sequence[int | None],
+    sizes: Iterable[int],
+) -> dict[int, list[TableRow]]:
+    """The tables of `all_votes` for smaller budgets, from one run.
+
+    For strategies that sample whole answers; a step search at a smaller N is another
+    search.
+
+    Args:
+        tree: The run's tree.
+        finals: The run's final candidates, in any order.
+        classes: The class of equal answers that each belongs to.
+        sizes: Budgets N, none above the run's own.
+
+    Returns:
+        The table for each size.
+    """
+    tables: dict[int, list[TableRow]] = {}
+    for n in sizes:
+        chosen = first_samples(tree, finals, n)
+        tables[n] = all_votes(
+            [finals[index] for index in chosen], [classes[index] for index in chosen]
+        )
+    return tables
+
+
+def _row(
+    finals: Sequence[FinalCandidate],
+    classes: Sequence[int | None],
+    score: Score | None,
+    vote: Vote,
+) -> TableRow:
+    scores = [
+        0.0 if score is None else trajectory_score(final["step_scores"], score) or 0.0
+        for final in finals
+    ]
+    winner = _decide(finals, classes, scores, vote).winner
+    chosen = None if winner is None else finals[winner]
+    return TableRow(
+        score=score,
+        vote=vote,
+        answer=None if chosen is None else chosen["answer"],
+        id=None if chosen is None else chosen["id"],
+    )
+
+
+def _decide(
+    finals: Sequence[FinalCandidate],
+    classes: Sequence[int | None],
+    scores: Sequence[float],
+    vote: Vote,
+) -> Decision:
+    ballots: dict[int, list[_Ballot]] = {}
+    for index, (final, group) in enumerate(zip(finals, classes, strict=True)):
+        answer = final["answer"]
+        if final["status"] == "finished" and group is not None and answer is not None:
+            ballot = _Ballot(answer, index, final["id"], scores[index])
+            ballots.setdefault(group, []).append(ballot)
+    standings = []
+    for group_ballots in ballots.values():
+        best = min(group_ballots, key=lambda b: (-b.score, b.id))
+        standings.append((_weight(group_ballots, vote), best, len(group_ballots)))
+    standings.sort(key=lambda row: (-row[0], -row[1].score, row[1].id))
+    return Decision(
+        winner=standings[0][1].position if standings else None,
+        rows=[
+            VoteRow(answer=best.answer, count=count, weight=weight)
+            for weight, best, count in standings
+        ],
+    )
+
+
+def _weight(ballots: Sequence[_Ballot], vote: Vote) -> float:
+    match vote:
+        case "majority":
+            return float(len(ballots))
+        case "max":
+            return max(ballot.score for ballot in ballots)
+        case "vote":
+            # Exactly rounded: the order of the trajectories cannot matter.
+            return math.fsum(ballot.score for ballot in ballots)

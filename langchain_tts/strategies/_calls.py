@@ -1,0 +1,329 @@
+"""Engine calls: what a node asks for, and how it is carried out, sync and async.
+
+A node's logic is written once, as a generator that yields what it needs done (an
+engine call, a wait, a computation) and is sent the outcome. `node` turns it into a
+LangGraph node with a sync and an async form. Retries live here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
+from langchain_tts.budget import Ledger, Spent, add_spent
+from langchain_tts.policies.base import Generation, GenerationRequest, Policy, Sample
+from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
+from langchain_tts.search.state import SearchState
+from langchain_tts.strategies._setting import (
+    Setting,
+    VerifierUse,
+    abind,
+    bind,
+    runtime_context,
+)
+
+RETRY_WAITS = (0.2, 1.0)
+"""Seconds before the second and the third try of a failed call."""
+
+_NOT_RETRIED = (ValueError, TypeError, CancelledError)
+"""Wrong input stays wrong, and a cancelled call is not wanted any more."""
+
+
+class PolicyFailedError(ValueError):
+    """The policy gave nothing that a search could go on with."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A batched call of a policy or a verifier."""
+
+    model: Runnable[Any, Any]
+    requests: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A pause before a failed call is tried again."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """A computation that may take long enough to hold up an event loop."""
+
+    function: Callable[[], Any]
+
+
+Effect = Call | Wait | Work
+Steps = Generator[Effect, Any, SearchState]
+
+
+Phase = Callable[[SearchState, Setting], SearchState | Steps]
+"""One node's logic: a pure function, or a generator where it needs something done."""
+
+
+def node(
+    phase: Phase, verifier: VerifierUse, name: str
+) -> RunnableLambda[SearchState, SearchState]:
+    """Make a LangGraph node of a phase, and charge its seconds.
+
+    Models that are named are resolved here, so that a graph can be run from a form;
+    the time that loading them takes is not charged.
+    """
+
+    def run(state: SearchState, config: RunnableConfig) -> SearchState:
+        setting = bind(runtime_context(), verifier)
+        started = time.monotonic()
+        update = phase(state, setting)
+        if isinstance(update, Generator):
+            update = _drive(update, config)
+        return _charge(update, started)
+
+    async def arun(state: SearchState, config: RunnableConfig) -> SearchState:
+        setting = await abind(runtime_context(), verifier)
+        started = time.monotonic()
+        update = phase(state, setting)
+        if isinstance(update, Generator):
+            update = await _adrive(update, config)
+        return _charge(update, started)
+
+    return RunnableLambda(run, afunc=arun, name=name)
+
+
+def _charge(update: SearchState, started: float) -> SearchState:
+    seconds = Spent(seconds=time.monotonic() - started)
+    return {**update, "spent": add_spent(update.get("spent", {}), seconds)}
+
+
+def _drive(steps: Steps, config: RunnableConfig) -> SearchState:
+    """Carry out what a phase yields, blocking."""
+    resume: Callable[[Any], Effect] = steps.send
+    outcome: object = None
+    while True:
+        try:
+            effect = resume(outcome)
+        except StopIteration as stop:
+            return _update(stop)
+        try:
+            outcome, resume = _perform(effect, config), steps.send
+        except Exception as error:  # noqa: BLE001 (the phase decides)
+            outcome, resume = error, steps.throw
+
+
+async def _adrive(steps: Steps, config: RunnableConfig) -> SearchState:
+    """Carry out what a phase yields, without blocking the event loop."""
+    resume: Callable[[Any], Effect] = steps.send
+    outcome: object = None
+    while True:
+        try:
+            effect = resume(outcome)
+        except StopIteration as stop:
+            return _update(stop)
+        try:
+            outcome, resume = await _aperform(effect, config), steps.send
+        except Exception as error:  # noqa: BLE001 (the phase decides)
+            outcome, resume = error, steps.throw
+
+
+def _update(stop: StopIteration) -> SearchState:
+    update: SearchState = stop.value
+    return update
+
+
+def _perform(effect: Effect, config: RunnableConfig) -> object:
+    match effect:
+        case Call(model, requests):
+            return model.invoke(list(requests), config)
+        case Wait(seconds):
+            time.sleep(seconds)
+            return None
+        case Work(function):
+            return function()
+
+
+async def _aperform(effect: Effect, config: RunnableConfig) -> object:
+    match effect:
+        case Call(model, requests):
+            return await model.ainvoke(list(requests), config)
+        case Wait(seconds):
+            await asyncio.sleep(seconds)
+            return None
+        case Work(function):
+            return await asyncio.to_thread(function)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a policy call gave.
+
+    Args:
+        samples: Each usable sample by its seed.
+        spent: What the tries cost.
+        problem: What went wrong last, if anything did.
+    """
+
+    samples: Mapping[int, Sample]
+    spent: Spent
+    problem: Exception | str | None
+
+
+def generate(
+    requests: Sequence[GenerationRequest], setting: Setting, spent: Spent
+) -> Generator[Effect, Any, Generated]:
+    """Call the policy; what failed is tried again, alone, as far as the budget allows.
+
+    Args:
+        requests: One request a prefix; all seeds differ.
+        setting: The search's models and budget.
+        spent: What the search has used before.
+
+    Returns:
+        The samples by seed; a seed that failed in all tries is missing.
+    """
+    samples: dict[int, Sample] = {}
+    cost = Spent()
+    problem: Exception | str | None = None
+    pending = list(requests)
+    for wait in (*RETRY_WAITS, None):
+        try:
+            generations = yield Call(setting.policy, pending)
+        except _NOT_RETRIED:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever an engine raises)
+            problem = error
+        else:
+            problem = "the engine returned no usable sample"
+            samples |= _by_seed(pending, generations)
+            cost = add_spent(cost, _policy_cost(generations, setting.policy))
+        pending = _missing(pending, samples)
+        if not pending:
+            break
+        left = setting.ledger(add_spent(spent, cost))
+        if wait is None or not _affordable(pending, setting, left):
+            break
+        yield Wait(wait)
+    return Generated(samples, cost, problem if pending else None)
+
+
+def _by_seed(
+    requests: Sequence[GenerationRequest], generations: Sequence[Generation]
+) -> dict[int, Sample]:
+    """The usable samples; a generation that is too short lost its last ones."""
+    return {
+        seed: sample
+        for request, generation in zip(requests, generations, strict=False)
+        for seed, sample in zip(request["seeds"], generation["samples"], strict=False)
+        if sample["finish_reason"] != "failed"
+    }
+
+
+def _missing(
+    requests: Sequence[GenerationRequest], samples: Mapping[int, Sample]
+) -> list[GenerationRequest]:
+    """The requests again, with only those seeds that gave nothing."""
+    missing: list[GenerationRequest] = []
+    for request in requests:
+        seeds = [seed for seed in request["seeds"] if seed not in samples]
+        if seeds:
+            missing.append({**request, "seeds": seeds, "n": len(seeds)})
+    return missing
+
+
+def _affordable(
+    requests: Sequence[GenerationRequest], setting: Setting, ledger: Ledger
+) -> bool:
+    deadline = requests[0]["deadline"]
+    if deadline is not None and time.monotonic() >= deadline:
+        return False
+    wanted = sum(request["n"] for request in requests)
+    tokens = max(request["max_tokens"] for request in requests)
+    prompt = sum(
+        request["n"]
+        * (
+            setting.policy.count_prompt_tokens(request["messages"])
+            + len(request["prefix"])
+        )
+        for request in requests
+    )
+    admission = ledger.admit(wanted, tokens, prompt)
+    return admission == {"samples": wanted, "max_tokens": tokens}
+
+
+def _policy_cost(generations: Sequence[Generation], policy: Policy) -> Spent:
+    prompt = sum(generation["prompt_tokens"] for generation in generations)
+    generated = sum(
+        len(step["token_ids"])
+        for generation in generations
+        for sample in generation["samples"]
+        for step in sample["steps"]
+    )
+    return Spent(
+        policy_calls=1,
+        prompt_tokens=prompt,
+        cached_tokens=sum(g["cached_tokens"] for g in generations),
+        generated_tokens=generated,
+        policy_flops=2.0 * policy.num_parameters * (prompt + generated),
+    )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a verifier call gave.
+
+    Args:
+        scores: One answer a request; None if the verifier was lost.
+        spent: What the call cost.
+        problem: What went wrong last, if anything did.
+    """
+
+    scores: Sequence[Scores] | None
+    spent: Spent
+    problem: Exception | str | None
+
+
+def verify(
+    requests: Sequence[ScoreRequest], prm: RewardModel
+) -> Generator[Effect, Any, Scored]:
+    """Call the verifier, up to three times."""
+    problem: Exception | str | None = None
+    cost = Spent()
+    for wait in (*RETRY_WAITS, None):
+        try:
+            scores: list[Scores] = yield Call(prm, requests)
+        except _NOT_RETRIED:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever an engine raises)
+            problem = error
+        else:
+            cost = add_spent(cost, _prm_cost(scores, prm))
+            if _usable(requests, scores):
+                return Scored(scores, cost, None)
+            problem = "it did not return one score in [0, 1] for each new step"
+        if wait is not None:
+            yield Wait(wait)
+    return Scored(None, cost, problem)
+
+
+def _usable(requests: Sequence[ScoreRequest], answers: Sequence[Scores]) -> bool:
+    return len(requests) == len(answers) and all(
+        len(answer["scores"]) == request["new"]
+        and all(0.0 <= score <= 1.0 for score in answer["scores"])
+        for request, answer in zip(requests, answers, strict=True)
+    )
+
+
+def _prm_cost(scores: Sequence[Scores], prm: RewardModel) -> Spent:
+    computed = sum(answer["computed_tokens"] for answer in scores)
+    return Spent(
+        prm_calls=1,
+        prm_tokens=computed,
+        prm_cached_tokens=sum(answer["cached_tokens"] for answer in scores),
+        prm_flops=2.0 * prm.num_parameters * computed,
+    )

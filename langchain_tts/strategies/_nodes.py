@@ -1,0 +1,138 @@
+"""The nodes that all strategies share: propose, score, select, aggregate.
+
+A strategy says only which candidates get how many children (its plan) and which of
+the proposed ones are kept (its choice); both are pure functions of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from langchain_core.runnables import RunnableLambda
+
+from langchain_tts.search.select import Selection
+from langchain_tts.search.state import SearchState
+from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._calls import (
+    Steps,
+    Work,
+    generate,
+    node,
+    verify,
+)
+from langchain_tts.strategies._outcome import PRM_LOST, conclude, lost_verifier
+from langchain_tts.strategies._proposal import Proposal, describe
+from langchain_tts.strategies._scoring import Scoring
+from langchain_tts.strategies._setting import Setting, VerifierUse
+
+Node = RunnableLambda[SearchState, SearchState]
+
+Plan = Callable[[SearchState, Setting], list[Expansion]]
+"""Which candidates get how many children, best first."""
+
+Choose = Callable[[SearchState, Setting], Selection]
+"""Which of the proposed candidates are expanded next."""
+
+
+def propose(
+    plan: Plan,
+    *,
+    by_step: bool,
+    verifier: VerifierUse,
+    temperature: float | None = None,
+) -> Node:
+    """Make the node that samples children: one batched policy call for all parents.
+
+    Args:
+        plan: Which candidates get how many children.
+        by_step: One step a sample (True), or the whole rest of the answer.
+        verifier: What the strategy uses a verifier for.
+        temperature: Of sampling; None takes the context's.
+    """
+
+    def phase(state: SearchState, setting: Setting) -> Steps:
+        proposal = Proposal(
+            state,
+            setting,
+            plan(state, setting),
+            by_step=by_step,
+            temperature=(
+                setting.context.temperature if temperature is None else temperature
+            ),
+        )
+        if not proposal.fitted.expansions:
+            return proposal.refused()
+        requests = proposal.requests()
+        generated = yield from generate(requests, setting, proposal.spent)
+        return proposal.absorb(generated)
+
+    return node(phase, verifier, "propose")
+
+
+def score(verifier: VerifierUse) -> Node:
+    """Make the node that scores what has no score: one batched verifier call.
+
+    A verifier that fails three times is lost: the search goes on without it, records
+    that, and decides by majority.
+    """
+
+    def phase(state: SearchState, setting: Setting) -> Steps:
+        if setting.prm is None or lost_verifier(state):
+            return {}
+        scoring = Scoring(state["messages"], state.get("tree", []))
+        requests = scoring.requests()
+        if not requests:
+            return {"tree": scoring.scored([])}
+        if setting.ledger(state.get("spent", {})).exhausted() == "seconds":
+            return {"stop_reason": "seconds"}
+        outcome = yield from verify(requests, setting.prm)
+        if outcome.scores is None:
+            loss = f"{PRM_LOST}, decided by majority: {describe(outcome.problem)}"
+            return {"degradations": [loss], "spent": outcome.spent}
+        cut = sum(answer["dropped_steps"] > 0 for answer in outcome.scores)
+        note = f"the verifier could not read the first steps of {cut} candidates"
+        return {
+            "tree": scoring.scored(outcome.scores),
+            "spent": outcome.spent,
+            "degradations": [note] if cut else [],
+        }
+
+    return node(phase, verifier, "score")
+
+
+def select(choose: Choose, verifier: VerifierUse) -> Node:
+    """Make the node that keeps some of the proposed candidates and prunes the rest."""
+
+    def phase(state: SearchState, setting: Setting) -> SearchState:
+        if state.get("stop_reason") and not state.get("proposed"):
+            # The budget refused the round: its beams stay as they are.
+            return {}
+        tree = state.get("tree", [])
+        selection = choose(state, setting)
+        turn = state.get("round", 0) + 1
+        update: SearchState = {
+            "frontier": selection.kept,
+            "tree": [{**tree[i], "status": "pruned"} for i in selection.pruned],
+            "round": turn,
+        }
+        if selection.kept and turn >= setting.context.max_rounds:
+            update["stop_reason"] = state.get("stop_reason") or "rounds"
+        return update
+
+    return node(phase, verifier, "select")
+
+
+def aggregate(strategy: str, verifier: VerifierUse) -> Node:
+    """Make the node that votes and puts the result together."""
+
+    def phase(state: SearchState, setting: Setting) -> Steps:
+        # Comparing answers may take a computer algebra system's time.
+        result, notes = yield Work(partial(conclude, strategy, state, setting))
+        return {
+            "result": result,
+            "degradations": notes,
+            "stop_reason": result["stop_reason"],
+        }
+
+    return node(phase, verifier, "aggregate")

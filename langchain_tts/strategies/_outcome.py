@@ -1,0 +1,160 @@
+"""The outcome of a search: final candidates, the vote over them, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_tts.answers import answer_classes, extract_answer
+from langchain_tts.budget import Spent
+from langchain_tts.policies.base import STEP_DELIMITER
+from langchain_tts.search.select import finished
+from langchain_tts.search.state import (
+    Candidate,
+    FinalCandidate,
+    SearchResult,
+    SearchState,
+    path,
+)
+from langchain_tts.search.vote import Decision, Score, Vote, decide, trajectory_score
+from langchain_tts.strategies._setting import Setting
+
+PRM_LOST = "the verifier was lost"
+"""How the record of a lost verifier begins; it is not called again."""
+
+
+def lost_verifier(state: SearchState) -> bool:
+    """Whether the verifier failed for good in this search."""
+    return any(line.startswith(PRM_LOST) for line in state.get("degradations", []))
+
+
+def final_candidates(tree: Sequence[Candidate], score: Score) -> list[FinalCandidate]:
+    """The complete and the cut trajectories, in the order in which they were sampled.
+
+    A cut trajectory has no answer, so it cannot vote.
+    """
+    ended = [c["id"] for c in tree if c["status"] in {"finished", "truncated"}]
+    return [_final(tree, candidate_id, score) for candidate_id in ended]
+
+
+def _final(
+    tree: Sequence[Candidate], candidate_id: int, score: Score
+) -> FinalCandidate:
+    steps = path(tree, candidate_id)
+    text = _text(steps)
+    # An empty step is the same prefix as the one before it, not another score.
+    scores = [step["score"] for step in steps if step["text"].strip()]
+    known = [value for value in scores if value is not None]
+    complete = known if len(known) == len(scores) else []
+    status = tree[candidate_id]["status"]
+    return FinalCandidate(
+        id=candidate_id,
+        text=text,
+        answer=extract_answer(text) if status == "finished" else None,
+        step_scores=complete,
+        score=trajectory_score(complete, score),
+        logprob=sum(step["logprob"] for step in steps),
+        status=status,
+    )
+
+
+def _text(steps: Sequence[Candidate]) -> str:
+    return STEP_DELIMITER.join(step["text"] for step in steps).strip()
+
+
+def conclude(
+    strategy: str, state: SearchState, setting: Setting
+) -> tuple[SearchResult, list[str]]:
+    """Vote, and put together what a search returns.
+
+    Returns:
+        The result, and what to add to the record of degradations.
+    """
+    tree = state.get("tree", [])
+    finals = final_candidates(tree, setting.context.score)
+    vote, notes = _usable_vote(state, finals, setting)
+    decision = decide(finals, answer_classes([f["answer"] for f in finals]), vote)
+    spent = state.get("spent", Spent())
+    ranked = _best_first(finals, decision)
+    best = ranked[0] if ranked and ranked[0]["status"] == "finished" else None
+    result = SearchResult(
+        answer=None if best is None else best["answer"],
+        text=_partial(tree) if best is None else best["text"],
+        strategy=strategy,
+        budget=setting.budget.to_dict(),
+        spent=spent,
+        seconds=spent.get("seconds", 0.0),
+        stop_reason=_stop_reason(state, setting),
+        seed=state["seed"],
+        score=setting.context.score,
+        vote=vote,
+        candidates=ranked,
+        votes=decision.rows,
+        tree=tree,
+        degradations=[*state.get("degradations", []), *notes],
+    )
+    return result, notes
+
+
+def _usable_vote(
+    state: SearchState, finals: Sequence[FinalCandidate], setting: Setting
+) -> tuple[Vote, list[str]]:
+    """The vote that was asked for, or majority where scores are missing."""
+    vote = setting.context.vote
+    if setting.prm is None or vote == "majority":
+        return "majority", []
+    if lost_verifier(state):
+        return "majority", []
+    voters = [final for final in finals if final["answer"] is not None]
+    unscored = sum(final["score"] is None for final in voters)
+    if not unscored:
+        return vote, []
+    note = (
+        f"{unscored} of {len(voters)} answers were not scored in time: "
+        f"decided by majority instead of {vote!r}"
+    )
+    return "majority", [note]
+
+
+def _best_first(
+    finals: Sequence[FinalCandidate], decision: Decision
+) -> list[FinalCandidate]:
+    """The chosen candidate, the other complete ones by score, then the cut ones."""
+    chosen = None if decision.winner is None else finals[decision.winner]["id"]
+    return sorted(
+        finals,
+        key=lambda final: (
+            final["id"] != chosen,
+            final["status"] != "finished",
+            final["score"] is None,
+            -(final["score"] or 0.0),
+            final["id"],
+        ),
+    )
+
+
+def _partial(tree: Sequence[Candidate]) -> str:
+    """The text of the most promising unfinished trajectory: best score, longest."""
+    parents = {candidate["parent"] for candidate in tree}
+    leaves = [
+        candidate
+        for candidate in tree
+        if candidate["id"] not in parents
+        and candidate["status"] in {"active", "truncated"}
+    ]
+
+    def promise(leaf: Candidate) -> tuple[float, int, int]:
+        steps = path(tree, leaf["id"])
+        scores = [step["score"] for step in steps if step["score"] is not None]
+        return (scores[-1] if scores else -1.0, len(_text(steps)), -leaf["id"])
+
+    best = max(leaves, key=promise, default=None)
+    return "" if best is None else _text(path(tree, best["id"]))
+
+
+def _stop_reason(state: SearchState, setting: Setting) -> str:
+    """`finished`, or the limit that ended the search."""
+    if reason := state.get("stop_reason"):
+        return reason
+    if finished(state.get("tree", [])):
+        return "finished"
+    return setting.ledger(state.get("spent", {})).exhausted() or "length"

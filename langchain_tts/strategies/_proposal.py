@@ -1,0 +1,337 @@
+"""Proposing: from a plan to requests, and from samples to candidates of the tree."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from langchain_tts.budget import Spent, add_spent
+from langchain_tts.policies.base import GenerationRequest, Sample, Step
+from langchain_tts.search.select import finished, roots
+from langchain_tts.search.state import (
+    Candidate,
+    FinishReason,
+    Message,
+    SearchState,
+    Status,
+    path,
+)
+from langchain_tts.strategies._admission import Expansion, Fitted, fit
+from langchain_tts.strategies._calls import Generated, PolicyFailedError
+from langchain_tts.strategies._outcome import lost_verifier
+from langchain_tts.strategies._setting import Setting
+
+FIRST_STEP_TOKENS = 128
+"""What a step is taken to need before any was seen."""
+
+MARGIN = 2
+"""How much longer than the longest so far a step or an answer may turn out."""
+
+NARROWED = "left room for fewer proposals"
+
+_STATUSES: dict[FinishReason, Status] = {
+    "step": "active",
+    "stop": "finished",
+    "length": "truncated",
+    "failed": "failed",
+}
+
+
+class QuestionError(ValueError):
+    """A question that cannot be asked."""
+
+
+def sample_seed(search_seed: int, parent: int | None, turn: int, index: int) -> int:
+    """The seed of one sample: the same in every process and in every batch.
+
+    Args:
+        search_seed: The seed of the search.
+        parent: The candidate that is continued.
+        turn: The round of a step search; 0 for whole answers.
+        index: Which sample of that parent it is.
+
+    Returns:
+        A number of 63 bits.
+    """
+    place = f"{search_seed}:{-1 if parent is None else parent}:{turn}:{index}"
+    digest = hashlib.blake2b(place.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def prompt_tokens(messages: Sequence[Message], setting: Setting) -> int:
+    """Tokens of the question.
+
+    Raises:
+        QuestionError: If there is no question, or no room for an answer.
+    """
+    if not messages or not messages[-1]["content"].strip():
+        msg = "the question is empty; ask something, e.g. 'What is (12+7)*3-8?'"
+        raise QuestionError(msg)
+    tokens = setting.policy.count_prompt_tokens(messages)
+    window = setting.policy.context_window
+    if tokens >= window:
+        msg = (
+            f"the question has {tokens} tokens, but policy {setting.policy.name!r} "
+            f"reads at most {window} with its answer; ask a shorter question or use "
+            "a policy with a longer context window"
+        )
+        raise QuestionError(msg)
+    return tokens
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One round of proposals, from the plan to the state's update.
+
+    Args:
+        state: The state before it.
+        setting: The search's models and budget.
+        plan: Which candidates get how many children, best first.
+        by_step: One step a sample (True), or the whole rest of the answer.
+        temperature: Of sampling.
+    """
+
+    state: SearchState
+    setting: Setting
+    plan: Sequence[Expansion]
+    by_step: bool
+    temperature: float
+
+    @cached_property
+    def seed(self) -> int:
+        """The search's seed, drawn now if the state has none."""
+        seed = self.state.get("seed")
+        return secrets.randbits(32) if seed is None else seed
+
+    @property
+    def tree(self) -> list[Candidate]:
+        """All candidates so far."""
+        return self.state.get("tree", [])
+
+    @property
+    def spent(self) -> Spent:
+        """What was used so far."""
+        return self.state.get("spent", {})
+
+    @cached_property
+    def question_tokens(self) -> int:
+        """Tokens of the prompt without any step."""
+        return prompt_tokens(self.state["messages"], self.setting)
+
+    @cached_property
+    def prefixes(self) -> dict[int | None, list[int]]:
+        """The policy's own tokens that each parent's children continue."""
+        found: dict[int | None, list[int]] = {}
+        for parent, _ in self.plan:
+            steps = [] if parent is None else path(self.tree, parent)
+            found[parent] = [token for step in steps for token in step["token_ids"]]
+        return found
+
+    def room(self, parent: int | None) -> int:
+        """New tokens that fit after a parent: into the answer and into the window."""
+        context, policy = self.setting.context, self.setting.policy
+        whole = min(context.max_tokens, policy.context_window - self.question_tokens)
+        left = whole - len(self.prefixes[parent])
+        return min(left, context.max_step_tokens) if self.by_step else left
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """What of the plan may run."""
+        rooms = {parent: self.room(parent) for parent, _ in self.plan}
+        return fit(
+            [expansion for expansion in self.plan if rooms[expansion.parent] > 0],
+            self.setting,
+            self.setting.ledger(add_spent(self.spent, self._pledged)),
+            prompts={
+                parent: self.question_tokens + len(prefix)
+                for parent, prefix in self.prefixes.items()
+            },
+            max_tokens=max(rooms.values(), default=0),
+            likely_tokens=self._likely_tokens(),
+        )
+
+    @property
+    def _pledged(self) -> Spent:
+        """What scoring the answers that have no score yet may cost."""
+        prm = self.setting.prm
+        if prm is None or lost_verifier(self.state):
+            return Spent()
+        waiting = [i for i in finished(self.tree) if self.tree[i]["score"] is None]
+        tokens = sum(self.question_tokens + self._length(i) for i in waiting)
+        return Spent(prm_flops=2.0 * prm.num_parameters * tokens)
+
+    def _length(self, candidate_id: int) -> int:
+        """Tokens of an answer up to a candidate."""
+        return sum(len(step["token_ids"]) for step in path(self.tree, candidate_id))
+
+    def _likely_tokens(self) -> float:
+        """New tokens that a sample probably needs, judged by the longest so far."""
+        if self.by_step:
+            seen = max((len(c["token_ids"]) for c in self.tree), default=0)
+            return MARGIN * seen or FIRST_STEP_TOKENS
+        ends = [c["id"] for c in self.tree if c["status"] in {"finished", "truncated"}]
+        return MARGIN * max(map(self._length, ends), default=0) or math.inf
+
+    def refused(self) -> SearchState:
+        """The update where nothing may run."""
+        update: SearchState = {"seed": self.seed, "proposed": []}
+        if self.fitted.limit is not None:
+            return {**update, "stop_reason": self.fitted.limit}
+        return {**update, "tree": self._retired()}
+
+    def _retired(self) -> list[Candidate]:
+        """The parents that get no children: no room is left, or no budget."""
+        served = {parent for parent, _ in self.fitted.expansions}
+        return [
+            {
+                **self.tree[parent],
+                "status": "truncated" if self.room(parent) <= 0 else "pruned",
+            }
+            for parent, _ in self.plan
+            if parent is not None and parent not in served
+        ]
+
+    @cached_property
+    def deadline(self) -> float | None:
+        """When generation must end, so that there is time to score."""
+        seconds = self.setting.generation_seconds(self.spent)
+        return None if math.isinf(seconds) else time.monotonic() + seconds
+
+    @cached_property
+    def seeds(self) -> dict[int | None, list[int]]:
+        """The seed of each sample.
+
+        A whole answer's seed does not depend on the call it is sampled in, so the
+        first n samples of a larger search are those of a search with budget n.
+        """
+        turn = self.state.get("round", 0) if self.by_step else 0
+        first = 0 if self.by_step else len(roots(self.tree))
+        return {
+            parent: [
+                sample_seed(self.seed, parent, turn, first + index)
+                for index in range(count)
+            ]
+            for parent, count in self.fitted.expansions
+        }
+
+    def requests(self) -> list[GenerationRequest]:
+        """One request for each distinct prefix, whoever its parents are."""
+        merged: dict[tuple[int, ...], GenerationRequest] = {}
+        for parent, _ in self.fitted.expansions:
+            prefix = self.prefixes[parent]
+            request = merged.setdefault(
+                tuple(prefix),
+                GenerationRequest(
+                    messages=self.state["messages"],
+                    prefix=prefix,
+                    n=0,
+                    seeds=[],
+                    by_step=self.by_step,
+                    max_tokens=min(self.fitted.max_tokens, self.room(parent)),
+                    temperature=self.temperature,
+                    deadline=self.deadline,
+                ),
+            )
+            request["seeds"] += self.seeds[parent]
+            request["n"] = len(request["seeds"])
+        return list(merged.values())
+
+    def absorb(self, generated: Generated) -> SearchState:
+        """The update with the new candidates and what they cost.
+
+        Raises:
+            PolicyFailedError: If all samples failed and there is no answer yet.
+        """
+        added: list[Candidate] = []
+        for parent, seeds in self.seeds.items():
+            for seed in seeds:
+                sample = generated.samples.get(seed)
+                added += self._chain(len(self.tree) + len(added), parent, sample)
+        ends = [sample["finish_reason"] for sample in generated.samples.values()]
+        counted = {"stop"} if self.by_step else {"stop", "length"}
+        trajectories = Spent(samples=sum(end in counted for end in ends))
+        update: SearchState = {
+            "seed": self.seed,
+            "tree": self._retired() + added,
+            "proposed": [candidate["id"] for candidate in added],
+            "spent": add_spent(generated.spent, trajectories),
+            "degradations": self._narrowing() + self._losses(generated),
+        }
+        limit = self._cut_by(ends)
+        return update if limit is None else {**update, "stop_reason": limit}
+
+    def _chain(
+        self, first_id: int, parent: int | None, sample: Sample | None
+    ) -> list[Candidate]:
+        """The steps of one sample; a lost sample is one failed candidate."""
+        reason = "failed" if sample is None else sample["finish_reason"]
+        steps = [] if sample is None else sample["steps"]
+        chain: list[Candidate] = []
+        for step in steps or [Step(text="", token_ids=[], logprob=0.0)]:
+            candidate_id = first_id + len(chain)
+            chain.append(
+                Candidate(
+                    id=candidate_id,
+                    parent=candidate_id - 1 if chain else parent,
+                    depth=len(chain) + self._depth(parent) + 1,
+                    text=step["text"],
+                    token_ids=list(step["token_ids"]),
+                    logprob=step["logprob"],
+                    score=None,
+                    status="active",
+                    finish_reason="step",
+                )
+            )
+        chain[-1]["status"] = _STATUSES[reason]
+        chain[-1]["finish_reason"] = reason
+        return chain
+
+    def _depth(self, parent: int | None) -> int:
+        return 0 if parent is None else self.tree[parent]["depth"]
+
+    def _narrowing(self) -> list[str]:
+        """Say once that a limit made a step search narrower than planned."""
+        allowed = sum(children for _, children in self.fitted.expansions)
+        planned = sum(children for _, children in self.plan)
+        known = any(NARROWED in line for line in self.state.get("degradations", []))
+        if not self.by_step or allowed >= planned or known or not self.fitted.limit:
+            return []
+        turn = self.state.get("round", 0) + 1
+        return [f"from round {turn} on, the limit on {self.fitted.limit} {NARROWED}"]
+
+    def _losses(self, generated: Generated) -> list[str]:
+        wanted = sum(len(seeds) for seeds in self.seeds.values())
+        lost = wanted - len(generated.samples)
+        if not lost:
+            return []
+        why = describe(generated.problem)
+        if lost == wanted and not finished(self.tree):
+            msg = (
+                f"policy {self.setting.policy.name!r} failed on all {wanted} samples: "
+                f"{why}; check that the model runs, then ask again"
+            )
+            raise PolicyFailedError(msg)
+        return [f"{lost} of {wanted} samples failed and were dropped: {why}"]
+
+    def _cut_by(self, ends: Sequence[FinishReason]) -> str | None:
+        """The budget limit that ended the search in this call, if one did."""
+        if "length" not in ends:
+            return None
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "seconds"
+        return self.fitted.limit if set(ends) == {"length"} else None
+
+
+def describe(problem: Exception | str | None) -> str:
+    """A problem in one line."""
+    text = (
+        str(problem)
+        if not isinstance(problem, Exception)
+        else (f"{type(problem).__name__}: {problem}")
+    )
+    return " ".join(text.split())[:200]

@@ -1,0 +1,28 @@
+"""Sampling N whole answers: what majority vote and best-of-N have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_tts.budget import Budget
+from langchain_tts.search.select import roots
+from langchain_tts.search.state import SearchState
+from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._setting import Setting, runtime_context
+
+
+def plan(state: SearchState, setting: Setting) -> list[Expansion]:
+    """The samples that are still missing; a failed one is not replaced.
+
+    One call samples all of them, unless a ceiling on tokens or FLOPs is so tight that
+    the length of the first answers must tell how many more fit.
+    """
+    return [Expansion(None, setting.budget.samples - len(roots(state.get("tree", []))))]
+
+
+def enough(state: SearchState) -> Literal["propose", "done"]:
+    """Whether N answers were sampled, or the budget is spent."""
+    wanted = Budget.parse(runtime_context().budget).samples
+    if state.get("stop_reason") or len(roots(state["tree"])) >= wanted:
+        return "done"
+    return "propose"

@@ -1,0 +1,114 @@
+"""The setting of a search: its context with budget and models ready to use."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from langgraph.runtime import get_runtime
+
+from langchain_tts.budget import Budget, Ledger, Spent
+from langchain_tts.policies.base import Policy
+from langchain_tts.rewards.base import RewardModel
+from langchain_tts.strategies.context import SearchContext
+
+SCORING_TIME = 0.1
+"""Share of a time limit that is kept for scoring what was generated."""
+
+VerifierUse = Literal["none", "votes", "steps"]
+"""`none`: a verifier is not even loaded. `votes`: it chooses among finished answers,
+which a majority vote can do without. `steps`: it steers the search."""
+
+
+class MissingVerifierError(ValueError):
+    """A strategy that needs a verifier was given none."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A search's context with its models resolved.
+
+    Args:
+        context: Parameters of the search.
+        policy: The model that proposes.
+        prm: The verifier; None where the strategy uses none.
+        budget: The limits.
+    """
+
+    context: SearchContext
+    policy: Policy
+    prm: RewardModel | None
+    budget: Budget
+
+    def ledger(self, spent: Spent) -> Ledger:
+        """The account of this search after spending `spent`."""
+        return Ledger(
+            self.budget,
+            spent,
+            policy_parameters=self.policy.num_parameters,
+            prm_parameters=0 if self.prm is None else self.prm.num_parameters,
+        )
+
+    def generation_seconds(self, spent: Spent) -> float:
+        """Seconds that the next policy call may take (infinite without a limit)."""
+        left = self.ledger(spent).seconds_left()
+        if left is None or self.budget.seconds is None:
+            return math.inf
+        kept = 0.0 if self.prm is None else SCORING_TIME * self.budget.seconds
+        return left - kept
+
+
+def runtime_context() -> SearchContext:
+    """The context of the running search; the defaults where it was given none."""
+    context: SearchContext | None = get_runtime(SearchContext).context
+    return SearchContext() if context is None else context
+
+
+def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
+    """Resolve the models that a strategy uses.
+
+    Raises:
+        MissingVerifierError: If the strategy needs a verifier and there is none.
+    """
+    if context.prm is None and (
+        verifier == "steps" or (verifier == "votes" and context.vote != "majority")
+    ):
+        chooses_by = "step scores" if verifier == "steps" else f"vote {context.vote!r}"
+        msg = (
+            f"prm is None, but this search chooses by {chooses_by}; give a verifier, "
+            "e.g. prm='tinymath', or use a strategy without one: 'majority_vote', "
+            "'greedy', or 'best_of_n' with vote='majority'"
+        )
+        raise MissingVerifierError(msg)
+    return Setting(
+        context=context,
+        policy=_policy(context.policy),
+        prm=None if verifier == "none" else _prm(context.prm),
+        budget=Budget.parse(context.budget),
+    )
+
+
+async def abind(context: SearchContext, verifier: VerifierUse) -> Setting:
+    """`bind` without blocking the event loop: a name may be loaded from disk."""
+    named_prm = isinstance(context.prm, str) and verifier != "none"
+    if isinstance(context.policy, str) or named_prm:
+        return await asyncio.to_thread(bind, context, verifier)
+    return bind(context, verifier)
+
+
+def _policy(policy: Policy | str) -> Policy:
+    if isinstance(policy, Policy):
+        return policy
+    from langchain_tts.policies import resolve_policy
+
+    return resolve_policy(policy)
+
+
+def _prm(prm: RewardModel | str | None) -> RewardModel | None:
+    if not isinstance(prm, str):
+        return prm
+    from langchain_tts.rewards import resolve_prm
+
+    return resolve_prm(prm)

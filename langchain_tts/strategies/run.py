@@ -1,0 +1,126 @@
+"""Running a search: a question in, a `SearchResult` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_tts.budget import Budget
+from langchain_tts.search.state import Message, SearchResult, SearchState
+from langchain_tts.strategies import Strategy, get_strategy
+from langchain_tts.strategies.context import SearchContext
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+    Compiled = CompiledStateGraph[SearchState, SearchContext, SearchState, SearchState]
+
+_PHASES = 3
+"""Supersteps of one round: propose, score, select."""
+
+_ENDS = 8
+"""Supersteps before the first round and after the last one, generously."""
+
+
+def solve(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str = "beam_search",
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> SearchResult:
+    """Search for the answer to a question.
+
+    Args:
+        messages: The conversation; the last message is the question.
+        context: Models, budget and parameters.
+        strategy: Name of the strategy.
+        seed: Makes the search repeatable; None draws one, which the result tells.
+        config: LangChain's, for tracing.
+
+    Returns:
+        The answer with all candidates, the whole tree, what was spent, and why the
+        search stopped.
+
+    Raises:
+        UnknownStrategyError: If there is no such strategy.
+        QuestionError: If the question is empty or too long for the policy.
+        MissingVerifierError: If the strategy needs a verifier and there is none.
+        PolicyFailedError: If the policy failed on every sample.
+    """
+    graph = _compiled(get_strategy(strategy))
+    state = graph.invoke(
+        _start(messages, seed), _configured(config, context), context=context
+    )
+    return cast("SearchState", state)["result"]
+
+
+async def asolve(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str = "beam_search",
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> SearchResult:
+    """Search for the answer to a question without blocking the event loop.
+
+    The same search as `solve`: the same arguments, result and errors.
+    """
+    graph = _compiled(get_strategy(strategy))
+    state = await graph.ainvoke(
+        _start(messages, seed), _configured(config, context), context=context
+    )
+    return cast("SearchState", state)["result"]
+
+
+def stream_search(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str = "beam_search",
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> Iterator[SearchState]:
+    """Search, and yield the state after every superstep; the last one has the result.
+
+    The same search as `solve`: the same arguments and errors.
+    """
+    graph = _compiled(get_strategy(strategy))
+    snapshots = graph.stream(
+        _start(messages, seed),
+        _configured(config, context),
+        context=context,
+        stream_mode="values",
+    )
+    for snapshot in snapshots:
+        yield cast("SearchState", snapshot)
+
+
+@lru_cache
+def _compiled(strategy: Strategy) -> Compiled:
+    # Without a checkpointer even inside a graph that has one: its every step would
+    # store the whole tree, and a search is repeated from its seed.
+    return strategy.build().compile(checkpointer=False, name=strategy.name)
+
+
+def _start(messages: Sequence[Message], seed: int | None) -> SearchState:
+    state: SearchState = {"messages": list(messages)}
+    return state if seed is None else {**state, "seed": seed}
+
+
+def _configured(
+    config: RunnableConfig | None, context: SearchContext
+) -> RunnableConfig:
+    """The caller's config with a step limit that no search reaches.
+
+    Without one a surrounding chain's limit of 25 would end a search early. Sampling
+    takes at most a superstep a sample, step search three a round.
+    """
+    samples = Budget.parse(context.budget).samples
+    limit = _PHASES * context.max_rounds + samples + _ENDS
+    return RunnableConfig(**{**(config or {}), "recursion_limit": limit})

@@ -1,0 +1,1 @@
+"""tinymath: maths problems and the small models that come with the package."""

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_tts._messages import MessageError, to_messages
+
+
+def test_each_kind_of_message_gets_its_role() -> None:
+    messages: list[BaseMessage] = [
+        SystemMessage("s"),
+        HumanMessage("h"),
+        AIMessage("a"),
+        ToolMessage("t", tool_call_id="1"),
+        ChatMessage(role="user", content="c"),
+    ]
+    assert to_messages(messages) == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "h"},
+        {"role": "assistant", "content": "a"},
+        {"role": "tool", "content": "t"},
+        {"role": "user", "content": "c"},
+    ]
+
+
+def test_neighbours_of_one_role_are_merged_but_tool_results_stay_apart() -> None:
+    messages: list[BaseMessage] = [
+        HumanMessage("one"),
+        HumanMessage("two"),
+        ToolMessage("3", tool_call_id="a"),
+        ToolMessage("4", tool_call_id="b"),
+    ]
+    assert to_messages(messages) == [
+        {"role": "user", "content": "one\n\ntwo"},
+        {"role": "tool", "content": "3"},
+        {"role": "tool", "content": "4"},
+    ]
+
+
+def test_text_blocks_are_joined() -> None:
+    content: list[str | dict[str, str]] = [{"type": "text", "text": "1+"}, "1"]
+    assert to_messages([HumanMessage(content)]) == [{"role": "user", "content": "1+1"}]
+
+
+def test_an_image_is_refused_by_its_type() -> None:
+    image = HumanMessage([{"type": "image", "url": "http://x/y.png"}])
+    with pytest.raises(MessageError, match=r"message 1 .* type 'image'.*text only"):
+        to_messages([SystemMessage("s"), image])
+
+
+def test_tool_calls_are_refused_rather_than_dropped() -> None:
+    call = AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "1"}])
+    with pytest.raises(MessageError, match="message 0 calls the tool 'add'"):
+        to_messages([call])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [ChatMessage(role="judge", content="x"), FunctionMessage(name="f", content="x")],
+)
+def test_an_unknown_role_is_refused(message: BaseMessage) -> None:
+    with pytest.raises(MessageError, match="message 0 has the role"):
+        to_messages([message])
