@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from langchain_tts.answers import answer_classes, grade
-from langchain_tts.budget import Budget
+from langchain_tts.budget import Budget, Spent
 from langchain_tts.evaluation.datasets import Question
 from langchain_tts.policies import resolve_policy
 from langchain_tts.rewards import resolve_prm
@@ -58,6 +58,9 @@ class Row(Accuracy):
     """None where the answer does not depend on step scores."""
     vote: Vote
     by_level: dict[str, Accuracy]
+    policy_flops: float | None
+    """Mean of the searches at this N; None where N was read off a larger run."""
+    prm_flops: float | None
 
 
 class Failure(TypedDict):
@@ -151,6 +154,7 @@ async def asweep(
         for question in questions
     ]
     right: dict[Combination, list[tuple[Question, bool]]] = defaultdict(list)
+    costs: dict[tuple[str, int], list[Spent]] = defaultdict(list)
     failures: list[Failure] = []
     places = asyncio.Semaphore(IN_FLIGHT)
     done = 0
@@ -161,6 +165,7 @@ async def asweep(
             try:
                 result = await _solve(plan, question, context, seed)
                 graded = await asyncio.to_thread(_grade, plan, question, result)
+                costs[plan.strategy, plan.budget].append(result["spent"])
             except Exception as error:  # noqa: BLE001 (one question must not end all)
                 failures.append(_failure(plan, question, error))
                 graded = dict.fromkeys(_combinations(plan), False)
@@ -180,7 +185,10 @@ async def asweep(
         policy=policy.name or type(policy).__name__,
         prm=None if prm is None else prm.name or type(prm).__name__,
         seed=seed,
-        rows=[_row(key, right[key]) for key in _ordered(right, strategies)],
+        rows=[
+            _row(key, right[key], costs.get(key[:2], []))
+            for key in _ordered(right, strategies)
+        ],
         failures=failures,
     )
 
@@ -274,7 +282,11 @@ def _ordered(
     return sorted(combinations, key=lambda key: (places[key[0]], key[1]))
 
 
-def _row(combination: Combination, graded: list[tuple[Question, bool]]) -> Row:
+def _row(
+    combination: Combination,
+    graded: list[tuple[Question, bool]],
+    costs: list[Spent],
+) -> Row:
     strategy, budget, score, vote = combination
     levels: dict[int, list[bool]] = defaultdict(list)
     for question, is_right in graded:
@@ -287,4 +299,10 @@ def _row(combination: Combination, graded: list[tuple[Question, bool]]) -> Row:
         vote=vote,
         **accuracy(is_right for _, is_right in graded),
         by_level={str(level): accuracy(levels[level]) for level in sorted(levels)},
+        policy_flops=_mean([spent.get("policy_flops", 0.0) for spent in costs]),
+        prm_flops=_mean([spent.get("prm_flops", 0.0) for spent in costs]),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,4 +1,4 @@
-"""Measure the embedded models against their gates: `python -m langchain_tts.tinymath.gates`.
+"""Measure the embedded models: `python -m langchain_tts.tinymath.gates`.
 
 Everything is measured on the test split, with the strategies that users run.
 """
@@ -296,7 +296,7 @@ def _cost(row: Row) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; the exit code is 1 if a gate fails."""
     parser = argparse.ArgumentParser(prog="python -m langchain_tts.tinymath.gates")
-    parser.add_argument("--limit", type=int, help="questions (default: the whole split)")
+    parser.add_argument("--limit", type=int, help="questions (default: all)")
     parser.add_argument("--split", default="test", choices=("test", "calibration"))
     parser.add_argument("--out", type=Path, help="write everything as JSON")
     arguments = parser.parse_args(argv)

@@ -64,14 +64,14 @@ class TagRecipe:
 
 
 POLICIES = {
-    "policy": PolicyRecipe(Shape(96, 3, 192), Schedule(12_000_000)),
-    "policy-small": PolicyRecipe(Shape(64, 2, 128), Schedule(5_000_000)),
-    "policy-large": PolicyRecipe(Shape(192, 5, 512), Schedule(12_000_000)),
-    "verifier": PolicyRecipe(Shape(128, 5, 384), Schedule(24_000_000)),
+    "policy": PolicyRecipe(Shape(64, 2, 128), Schedule(16_000_000)),
+    "policy-small": PolicyRecipe(Shape(32, 2, 64), Schedule(6_000_000)),
+    "policy-large": PolicyRecipe(Shape(128, 5, 384), Schedule(6_000_000)),
+    "verifier": PolicyRecipe(Shape(96, 4, 256), Schedule(20_000_000)),
 }
 TAG_PRMS = {
     "tag-prm": TagRecipe(
-        "verifier", 2, 1.0, Schedule(10_000_000, matrix_rate=0.01, other_rate=2e-3)
+        "verifier", 2, 1.0, Schedule(7_000_000, matrix_rate=0.01, other_rate=2e-3)
     ),
     "weak-prm": TagRecipe("policy-small", 0, 0.0, Schedule(1_000_000)),
 }
@@ -81,7 +81,7 @@ MODELS = (*POLICIES, *TAG_PRMS, "reviser")
 _POLICY_ROW, _TAG_ROW, _REVISER_ROW = 256, 256, 640
 """Tokens a packed row."""
 _EXAMPLES = 400_000
-_ROLLOUT_PROBLEMS, _ROLLOUTS_EACH, _ROLLOUT_SEED = 25_000, 6, 1
+_ROLLOUT_PROBLEMS, _ROLLOUTS_EACH, _ROLLOUT_SEED = 16_000, 6, 1
 
 
 @dataclass(frozen=True)

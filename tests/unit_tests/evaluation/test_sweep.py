@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from langchain_tts.budget import Budget
 from langchain_tts.evaluation.datasets import Question
 from langchain_tts.evaluation.report import progress, table
 from langchain_tts.evaluation.sweep import (
@@ -16,12 +17,15 @@ from langchain_tts.evaluation.sweep import (
     question_seed,
     sweep,
 )
+from langchain_tts.search.state import Message
 from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.run import solve
 from tests.unit_tests.counting import CountingPolicy, KnowingPrm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NO_COST = {"policy_flops": None, "prm_flops": None}
 QUESTIONS = [
     Question("What is 6*7?", "42", 1),
     Question("What is 7*6?", "42", 1),
@@ -98,7 +102,32 @@ def test_a_budget_read_off_a_larger_run_is_the_run_at_that_budget(
     together = _sweep([strategy], [1, 2, 3, 16], many)
     for budget in (1, 2, 3):
         alone = _sweep([strategy], [budget], many)
-        assert alone["rows"] == [r for r in together["rows"] if r["budget"] == budget]
+        read_off = [row for row in together["rows"] if row["budget"] == budget]
+        assert [{**row, **NO_COST} for row in alone["rows"]] == read_off
+
+
+def test_rows_tell_the_mean_cost_of_the_searches_at_their_own_budget() -> None:
+    report = _sweep(["best_of_n"], [2, 4], QUESTIONS)
+    context = SearchContext(
+        policy=CountingPolicy(), prm=KnowingPrm(), budget=Budget(samples=4)
+    )
+    spent = [
+        solve(
+            [Message(role="user", content=question.text)],
+            strategy="best_of_n",
+            context=context,
+            seed=question_seed(0, question.text),
+        )["spent"]
+        for question in QUESTIONS
+    ]
+    for row in report["rows"]:
+        if row["budget"] == 2:
+            assert row["policy_flops"] is None
+            continue
+        for name in ("policy_flops", "prm_flops"):
+            mean = sum(one[name] for one in spent) / 3  # type: ignore[literal-required]
+            assert row[name] == pytest.approx(mean)  # type: ignore[literal-required]
+            assert mean > 0
 
 
 def test_step_search_runs_anew_for_each_budget() -> None:
