@@ -13,7 +13,14 @@ from time import monotonic
 from rich.console import Console
 from rich.table import Table
 
-from langchain_tts import Budget, Message, SearchContext, SearchResult, stream_search
+from langchain_tts import (
+    Budget,
+    Message,
+    SearchContext,
+    SearchResult,
+    solve,
+    stream_search,
+)
 from langchain_tts._live import save_svg, show
 from langchain_tts._picture import Frame
 from langchain_tts.answers import grade
@@ -29,10 +36,10 @@ QUESTIONS = (
     ),
     (
         (
-            "Max buys 12 lamps at 14 dollars each, 5 bags at 36 dollars each and "
-            "3 toys at 47 dollars each and pays with 600 dollars. What is the change?"
+            "Max buys 11 hats at 12 dollars each, 3 lamps at 35 dollars each and "
+            "5 bags at 55 dollars each, with a coupon of 6 dollars. What is to pay?"
         ),
-        "111",
+        "506",
     ),
 )
 """Questions with their answers, the easiest first."""
@@ -55,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
     console = Console()
     context = SearchContext(budget=Budget(arguments.budget))
-    results = []
+    results, greedy = [], []
     for question, _ in QUESTIONS:
         started = monotonic()
         frame = Frame(question, "beam_search", context.budget)
@@ -63,29 +70,36 @@ def main(argv: list[str] | None = None) -> int:
         snapshots = stream_search(messages, context=context, seed=arguments.seed)
         result = show(snapshots, frame, console, pace=PACE)
         results.append((result, monotonic() - started))
+        greedy.append(solve(messages, strategy="greedy", context=context)["answer"])
         if arguments.svg is not None:
             save_svg(result, frame, arguments.svg)
-    console.print(summary(results))
+    console.print(summary(results, greedy))
     return 0 if all(result["answer"] is not None for result, _ in results) else 1
 
 
-def summary(results: list[tuple[SearchResult, float]]) -> Table:
+def summary(
+    results: list[tuple[SearchResult, float]], greedy: list[str | None]
+) -> Table:
     """What came out: one row a question.
 
     Args:
         results: The searches with the seconds they took, pictures included.
+        greedy: What the same policy answers without a search.
     """
     table = Table(title="Beam search with the models in the package")
-    for name in ("question", "answer", "right?"):
+    for name in ("question", "answer", "right?", "unsearched"):
         table.add_column(name)
     for name in ("tokens", "search s", "all s"):
         table.add_column(name, justify="right")
-    for (question, gold), (result, seconds) in zip(QUESTIONS, results, strict=True):
+    for (question, gold), (result, seconds), first in zip(
+        QUESTIONS, results, greedy, strict=True
+    ):
         right = grade(result["answer"], gold)
         table.add_row(
             question,
             result["answer"] or "none",
             "[green]yes" if right else f"[red]no, {gold}",
+            first or "none",
             str(result["spent"].get("generated_tokens", 0)),
             f"{result['seconds']:.2f}",
             f"{seconds:.2f}",
