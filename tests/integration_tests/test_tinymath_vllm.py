@@ -81,7 +81,7 @@ def test_vllm_gives_the_same_greedy_answers_as_our_engine(engine: LLM) -> None:
     ]
     chats = [[{"role": "user", "content": p.question}] for p in problems]
     outputs = engine.chat(
-        chats,  # type: ignore[arg-type]
+        chats,
         SamplingParams(temperature=0, max_tokens=200),
         use_tqdm=False,
     )

@@ -125,8 +125,8 @@ def test_rows_tell_the_mean_cost_of_the_searches_at_their_own_budget() -> None:
             assert row["policy_flops"] is None
             continue
         for name in ("policy_flops", "prm_flops"):
-            mean = sum(one[name] for one in spent) / 3  # type: ignore[literal-required]
-            assert row[name] == pytest.approx(mean)  # type: ignore[literal-required]
+            mean = sum(one[name] for one in spent) / 3
+            assert row[name] == pytest.approx(mean)
             assert mean > 0
 
 

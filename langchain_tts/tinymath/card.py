@@ -1,0 +1,172 @@
+"""Write measured figures into the documents: `python -m langchain_tts.tinymath.card`.
+
+Reads what `python -m langchain_tts.tinymath.gates --out FILE` measured and fills the
+marked parts of the given Markdown files; also writes the weights' checksums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+WEIGHTS = Path(__file__).parent / "weights"
+CHECKSUMS = WEIGHTS / "SHA256SUMS"
+_BEGIN, _END = "<!-- tinymath-figures: begin -->", "<!-- tinymath-figures: end -->"
+
+_ROWS = (
+    ("tinymath-small", "greedy", 1, None),
+    ("tinymath", "greedy", 1, None),
+    ("tinymath", "majority_vote", 16, None),
+    ("tinymath", "majority_vote", 64, None),
+    ("tinymath", "best_of_n", 4, "max"),
+    ("tinymath", "best_of_n", 16, "max"),
+    ("tinymath", "best_of_n", 64, "max"),
+    ("tinymath", "best_of_n", 64, "vote"),
+    ("tinymath", "beam_search", 16, "vote"),
+    ("tinymath", "beam_search", 64, "vote"),
+    ("tinymath", "dvts", 16, "vote"),
+    ("tinymath", "dvts", 64, "vote"),
+    ("tinymath-large", "greedy", 1, None),
+)
+"""Policy, strategy, N and vote (over the last step's score; None: no score)."""
+
+
+def figures(measured: dict[str, Any]) -> str:
+    """The measured tables in Markdown."""
+    return "\n\n".join(
+        [_models(), _accuracy(measured), _verifiers(measured), _gates(measured)]
+    )
+
+
+def _models() -> str:
+    head = ["model", "parameters", "training tokens", "minutes"]
+    rows = []
+    for path in sorted(WEIGHTS.glob("*/training.json")):
+        record = json.loads(path.read_text())
+        rows.append(
+            [
+                f"`{record['model']}`",
+                f"{record['parameters']:,}",
+                f"{record['tokens'] / 1e6:.0f} M",
+                f"{record['minutes']:.0f}",
+            ]
+        )
+    note = "Minutes on one CPU core, other work beside it."
+    return f"{_table(head, rows)}\n\n{note}"
+
+
+def _accuracy(measured: dict[str, Any]) -> str:
+    head = ["policy", "strategy", "N", "accuracy, %", *"12345", "MFLOP a question"]
+    rows = []
+    for policy, strategy, budget, vote in _ROWS:
+        row = next(
+            r
+            for r in measured["rows"][policy]
+            if (r["strategy"], r["budget"]) == (strategy, budget)
+            and (r["score"], r["vote"])
+            == ((None, "majority") if vote is None else ("last", vote))
+        )
+        rule = "" if vote is None else f" (last-{vote})"
+        levels = [
+            f"{100 * level['accuracy']:.0f}" for level in row["by_level"].values()
+        ]
+        rows.append(
+            [
+                policy,
+                f"{strategy}{rule}",
+                str(budget),
+                _with_error(row["accuracy"], row["stderr"]),
+                *levels,
+                _cost(row),
+            ]
+        )
+    count = measured["rows"]["tinymath"][0]["n"]
+    note = (
+        f"{count} problems of the test split, ± one standard error; 1 to 5 are the "
+        "levels. FLOPs: policy + verifier, 2 x parameters x computed tokens."
+    )
+    return f"{_table(head, rows)}\n\n{note}"
+
+
+def _cost(row: dict[str, Any]) -> str:
+    if row["policy_flops"] is None:
+        return "–"
+    policy, prm = row["policy_flops"] / 1e6, row["prm_flops"] / 1e6
+    return f"{policy:.0f}" if not prm else f"{policy:.0f} + {prm:.0f}"
+
+
+def _verifiers(measured: dict[str, Any]) -> str:
+    rows = [
+        [f"`{name}`", f"{value:.3f} ± {error:.3f}"]
+        for name, (value, error) in measured["auc"].items()
+    ]
+    return _table(["verifier", "within-problem AUC"], rows)
+
+
+def _gates(measured: dict[str, Any]) -> str:
+    rows = [
+        [
+            gate["name"],
+            gate["claim"],
+            f"{gate['value']:.3f} ± {gate['stderr']:.3f}",
+            f"{gate['bound']:g}",
+            "passed" if gate["value"] >= gate["bound"] else "**failed**",
+        ]
+        for gate in measured["gates"]
+    ]
+    return _table(["gate", "what must hold", "measured", "at least", ""], rows)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{100 * value:.1f} ± {100 * error:.1f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def fill(document: Path, text: str) -> None:
+    """Replace the marked part of a document.
+
+    Raises:
+        ValueError: If the document has no marked part.
+    """
+    content = document.read_text()
+    before, begin, rest = content.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        msg = f"{document} has no part between {_BEGIN} and {_END}"
+        raise ValueError(msg)
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def checksums() -> str:
+    """SHA-256 of every file of weights, as `sha256sum -c` reads it."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(WEIGHTS)}"
+        for path in sorted(WEIGHTS.glob("*/*.safetensors"))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m langchain_tts.tinymath.card")
+    parser.add_argument("measured", type=Path, help="JSON that the gates wrote")
+    parser.add_argument("documents", type=Path, nargs="+", help="Markdown to fill")
+    arguments = parser.parse_args(argv)
+    text = figures(json.loads(arguments.measured.read_text()))
+    for document in arguments.documents:
+        fill(document, text)
+    CHECKSUMS.write_text(checksums())
+
+
+if __name__ == "__main__":
+    main()
