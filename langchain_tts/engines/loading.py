@@ -86,6 +86,8 @@ class LoadedModel:
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=False,
+                # Whether it fits is ours to say, in an error.
+                tokenizer_kwargs={"verbose": False},
             )
             self._chats[key] = ids
             if len(self._chats) > _CACHED_CHATS:

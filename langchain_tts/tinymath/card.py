@@ -28,9 +28,11 @@ _ROWS = (
     ("tinymath", "best_of_n", 16, "max"),
     ("tinymath", "best_of_n", 64, "max"),
     ("tinymath", "best_of_n", 64, "vote"),
-    ("tinymath", "beam_search", 16, "vote"),
+    ("tinymath", "beam_search", 16, "max"),
+    ("tinymath", "beam_search", 64, "max"),
     ("tinymath", "beam_search", 64, "vote"),
-    ("tinymath", "dvts", 16, "vote"),
+    ("tinymath", "dvts", 16, "max"),
+    ("tinymath", "dvts", 64, "max"),
     ("tinymath", "dvts", 64, "vote"),
     ("tinymath-large", "greedy", 1, None),
 )
@@ -40,7 +42,13 @@ _ROWS = (
 def figures(measured: dict[str, Any]) -> str:
     """The measured tables in Markdown."""
     return "\n\n".join(
-        [_models(), _accuracy(measured), _verifiers(measured), _gates(measured)]
+        [
+            _models(),
+            _accuracy(measured),
+            _verifiers(measured),
+            _revision(measured),
+            _gates(measured),
+        ]
     )
 
 
@@ -107,6 +115,13 @@ def _verifiers(measured: dict[str, Any]) -> str:
         for name, (value, error) in measured["auc"].items()
     ]
     return _table(["verifier", "within-problem AUC"], rows)
+
+
+def _revision(measured: dict[str, Any]) -> str:
+    turns = measured["revision"]
+    head = ["reviser", "first answer", *(f"revision {i}" for i in range(1, len(turns)))]
+    cells = [_with_error(turn["accuracy"], turn["stderr"]) for turn in turns]
+    return _table(head, [["accuracy, %", *cells]])
 
 
 def _gates(measured: dict[str, Any]) -> str:

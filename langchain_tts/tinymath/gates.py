@@ -16,16 +16,19 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from langchain_tts.answers import extract_answer, grade
 from langchain_tts.evaluation.datasets import Question, load_dataset
-from langchain_tts.evaluation.sweep import Row, accuracy, sweep
+from langchain_tts.evaluation.sweep import Accuracy, Row, accuracy, sweep
 from langchain_tts.policies import resolve_policy
+from langchain_tts.policies.base import STEP_DELIMITER, GenerationRequest
 from langchain_tts.rewards import resolve_prm
 from langchain_tts.rewards.base import ScoreRequest
 from langchain_tts.search.state import Message
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.tinymath.discrimination import within_problem_auc
 from langchain_tts.tinymath.generator import load_split
-from langchain_tts.tinymath.rollouts import roll_out
+from langchain_tts.tinymath.reviser_training import conversation
+from langchain_tts.tinymath.rollouts import MAX_TOKENS, TEMPERATURE, roll_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 VERIFIERS = ("tinymath-implicit", "tinymath-tag", "tinymath-weak")
 _POLICY, _SMALL, _LARGE = "tinymath", "tinymath-small", "tinymath-large"
+_REVISER = "tinymath-reviser"
 _HARD = ("4", "5")
 _AUC_SAMPLES = 16
 
@@ -64,6 +68,8 @@ class Measured(TypedDict):
     auc: dict[str, tuple[float, float]]
     """Within-problem AUC and its standard error, by verifier."""
     parameters: dict[str, int]
+    revision: list[Accuracy]
+    """Of the reviser's first answer and of each revision of it."""
 
 
 def measure(questions: Sequence[Question], problems: Sequence[Problem]) -> Measured:
@@ -89,7 +95,9 @@ def measure(questions: Sequence[Question], problems: Sequence[Problem]) -> Measu
         }
     rollouts = list(roll_out(resolve_policy(_POLICY), problems, _AUC_SAMPLES))
     auc = {name: _auc(resolve_prm(name), rollouts) for name in VERIFIERS}
-    return Measured(rows=rows, auc=auc, parameters=parameters)
+    return Measured(
+        rows=rows, auc=auc, parameters=parameters, revision=revise(problems)
+    )
 
 
 def _rows(
@@ -143,13 +151,45 @@ def _auc(
     return within_problem_auc(scored)
 
 
+def revise(problems: Sequence[Problem], turns: int = 5) -> list[Accuracy]:
+    """Accuracy of the reviser's answers, each with the latest four in its context."""
+    policy = resolve_policy(_REVISER)
+    earlier: list[list[str]] = [[] for _ in problems]
+    marks: list[Accuracy] = []
+    for turn in range(turns):
+        requests = [
+            GenerationRequest(
+                messages=conversation(problem.question, answers),
+                prefix=[],
+                n=1,
+                seeds=[turn],
+                by_step=False,
+                max_tokens=MAX_TOKENS,
+                temperature=TEMPERATURE,
+                deadline=None,
+            )
+            for problem, answers in zip(problems, earlier, strict=True)
+        ]
+        right = []
+        for problem, answers, generation in zip(
+            problems, earlier, policy.submit(requests).result(), strict=True
+        ):
+            steps = [step["text"] for step in generation["samples"][0]["steps"]]
+            answers.append(STEP_DELIMITER.join(steps))
+            right.append(grade(extract_answer(answers[-1]), problem.answer))
+        marks.append(accuracy(right))
+    return marks
+
+
 def judge(measured: Measured) -> list[Gate]:
     """The gates, computed from what was measured."""
     rows = measured["rows"][_POLICY]
     greedy = find(rows, "greedy", 1)
     best = {n: find(rows, "best_of_n", n, "last", "max") for n in (4, 16, 64)}
+    # Step search decides by the default rule; best-of-N by whichever suits it best.
+    rule = (SearchContext.score, SearchContext.vote)
     deep = max(
-        (find(rows, name, 64, "last", "vote") for name in ("beam_search", "dvts")),
+        (find(rows, name, 64, *rule) for name in ("beam_search", "dvts")),
         key=lambda row: _hard(row)[0],
     )
     shallow = max(
@@ -157,7 +197,7 @@ def judge(measured: Measured) -> list[Gate]:
         key=lambda row: _hard(row)[0],
     )
     top = max(
-        (find(rows, name, 64, "last", "vote") for name in ("beam_search", "dvts")),
+        (find(rows, name, 64, *rule) for name in ("beam_search", "dvts")),
         key=lambda row: row["accuracy"],
     )
     large = find(measured["rows"][_LARGE], "greedy", 1)
@@ -275,6 +315,8 @@ def show(measured: Measured, gates: Sequence[Gate], console: Console) -> None:
     console.print(table)
     for name, (value, error) in measured["auc"].items():
         console.print(f"within-problem AUC of {name}: {value:.3f} ± {error:.3f}")
+    turns = ", ".join(f"{100 * cell['accuracy']:.1f}" for cell in measured["revision"])
+    console.print(f"reviser, accuracy of its answers in turn, %: {turns}")
     verdicts = Table("gate", "claim", "measured", "bound", "")
     for gate in gates:
         verdicts.add_row(

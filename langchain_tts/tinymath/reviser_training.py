@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from langchain_tts.search.state import Message
 from langchain_tts.tinymath.corpus import Example, question_prompt, render_example
 from langchain_tts.tinymath.problem import STEP_DELIMITER
 from langchain_tts.tinymath.tokenizer import END, ROLES
@@ -25,7 +26,19 @@ if TYPE_CHECKING:
 REVISE = "That may be wrong. Try again."
 """What the user says before each revision."""
 
-_MOST_WRONG = 4
+LATEST = 4
+"""Earlier answers in the context at most."""
+
+
+def conversation(question: str, answers: Sequence[str]) -> list[Message]:
+    """The chat in which the next revision of `answers` is asked for."""
+    messages = [Message(role="user", content=question)]
+    for answer in answers[-LATEST:]:
+        messages += [
+            Message(role="assistant", content=answer),
+            Message(role="user", content=REVISE),
+        ]
+    return messages
 
 
 def reviser_examples(
@@ -53,7 +66,7 @@ def _text(rollout: Rollout) -> str:
 
 def _earlier(rng: random.Random, wrong: Sequence[str], right: str) -> list[str]:
     """The wrong answers that come before a right one."""
-    number = min(rng.randint(0, _MOST_WRONG), len(wrong))
+    number = min(rng.randint(0, LATEST), len(wrong))
     if not number:
         return []
     closest = min(wrong, key=lambda text: edit_distance(text, right))

@@ -60,7 +60,6 @@ class TagModel(torch.nn.Module):
         tag: Id of the step tag.
         plus: Id of the label of a right step.
         minus: Id of the label of a wrong step.
-        assistant: Id of the token that begins a solution.
         distil: Weight of the distillation loss; 0 trains on the labels alone.
     """
 
@@ -72,21 +71,19 @@ class TagModel(torch.nn.Module):
         tag: int,
         plus: int,
         minus: int,
-        assistant: int,
         distil: float,
     ) -> None:
         super().__init__()
         self.student = deepened(start, extra_layers)
         self.surprise = torch.nn.Linear(start.config.hidden_size, 1)
-        self.tag, self.assistant = tag, assistant
-        self.labels, self.distil = (minus, plus), distil
+        self.tag, self.labels, self.distil = tag, (minus, plus), distil
         # A list hides the teacher from `parameters()`: it is not trained.
         self._teacher = [start.requires_grad_(requires_grad=False)]
 
     def loss(
         self, ids: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Cross-entropy at the tags, plus the distillation loss in the solutions."""
+        """Cross-entropy at the tags, plus the distillation loss at all other tokens."""
         hidden = _hidden(self.student, ids, mask)
         columns = self.student.lm_head.weight[list(self.labels)]
         logits = functional.linear(hidden, columns).float()
@@ -100,15 +97,9 @@ class TagModel(torch.nn.Module):
             return step_loss
         with torch.no_grad():
             target, known = self.teacher_logprobs(ids, mask)
-            known = known * self._in_solution(ids, mask)
         guess = self.surprise(hidden).squeeze(-1).float()
         error = functional.smooth_l1_loss(guess, target, reduction="none")
         return step_loss + self.distil * (error * known).sum() / known.sum()
-
-    def _in_solution(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Where a solution stands: the teacher was never taught to write questions."""
-        begun = (ids == self.assistant).float()
-        return (mask[:, 0].float() @ begun[:, :, None]).squeeze(2) - begun
 
     def teacher_logprobs(
         self, ids: torch.Tensor, mask: torch.Tensor

@@ -22,14 +22,7 @@ from langchain_tts.tinymath.fitting import Schedule, fit
 from langchain_tts.tinymath.reviser_training import reviser_examples
 from langchain_tts.tinymath.rollouts import cached_rollouts
 from langchain_tts.tinymath.tag_training import TagModel, tag_examples
-from langchain_tts.tinymath.tokenizer import (
-    END,
-    PAD,
-    ROLES,
-    STEP_TAG,
-    WINDOW,
-    save_tokenizer,
-)
+from langchain_tts.tinymath.tokenizer import END, PAD, STEP_TAG, WINDOW, save_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,10 +70,12 @@ POLICIES = {
     "verifier": PolicyRecipe(Shape(96, 4, 256), Schedule(20_000_000)),
 }
 TAG_PRMS = {
-    "tag-prm": TagRecipe("verifier", 2, 1.0, Schedule(16_000_000, other_rate=2e-3)),
+    "tag-prm": TagRecipe(
+        "verifier", 2, 1.0, Schedule(7_000_000, matrix_rate=0.01, other_rate=2e-3)
+    ),
     "weak-prm": TagRecipe("policy-small", 0, 0.0, Schedule(1_000_000)),
 }
-REVISER = Schedule(3_000_000, rows=6, matrix_rate=0.005, other_rate=1e-3)
+REVISER = Schedule(12_000_000, rows=6, matrix_rate=0.01, other_rate=2e-3)
 MODELS = (*POLICIES, *TAG_PRMS, "reviser")
 
 _POLICY_ROW, _TAG_ROW, _REVISER_ROW = 256, 256, 640
@@ -135,16 +130,13 @@ def _train_tag_prm(job: Job) -> None:
     tokenizer = load_tokenizer(job.work)
     rows = pack(tag_examples(tokenizer, _rollouts(job)), _TAG_ROW)
     start = LlamaForCausalLM.from_pretrained(job.out / recipe.start).float()
-    tag, plus, minus, assistant = tokenizer.convert_tokens_to_ids(
-        [STEP_TAG, "+", "-", ROLES["assistant"]]
-    )
+    tag, plus, minus = tokenizer.convert_tokens_to_ids([STEP_TAG, "+", "-"])
     module = TagModel(
         start.to(job.device),
         recipe.extra_layers,
         tag=tag,
         plus=plus,
         minus=minus,
-        assistant=assistant,
         distil=recipe.distil,
     ).to(job.device)
     _fit_and_save(

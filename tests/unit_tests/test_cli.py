@@ -174,6 +174,8 @@ def test_eval_as_json_has_a_row_for_each_way_of_answering(
         "accuracy",
         "stderr",
         "by_level",
+        "policy_flops",
+        "prm_flops",
     }
     assert all(set(row) == keys for row in report["rows"])
     assert len(report["rows"]) == 2 + 2 * 9

@@ -27,10 +27,14 @@ from langchain_tts.tinymath.discrimination import within_problem_auc
 from langchain_tts.tinymath.fitting import Schedule, fit
 from langchain_tts.tinymath.generator import problems
 from langchain_tts.tinymath.problem import Problem
-from langchain_tts.tinymath.reviser_training import edit_distance, reviser_examples
+from langchain_tts.tinymath.reviser_training import (
+    conversation,
+    edit_distance,
+    reviser_examples,
+)
 from langchain_tts.tinymath.rollouts import Rollout
 from langchain_tts.tinymath.tag_training import TagModel, deepened, tag_examples
-from langchain_tts.tinymath.tokenizer import ROLES, STEP_TAG, save_tokenizer
+from langchain_tts.tinymath.tokenizer import STEP_TAG, save_tokenizer
 from langchain_tts.tinymath.train import Shape, language_loss, new_llama
 
 Labelled = list[tuple[Problem, list[Rollout]]]
@@ -192,16 +196,11 @@ def test_added_layers_begin_as_the_identity(tiny: LlamaForCausalLM) -> None:
 def test_the_teacher_reads_the_solution_as_if_it_had_no_tags(
     tokenizer: PreTrainedTokenizerFast, tiny: LlamaForCausalLM, rollouts: Labelled
 ) -> None:
-    tag, plus, minus, assistant = tokenizer.convert_tokens_to_ids(
-        [STEP_TAG, "+", "-", ROLES["assistant"]]
-    )
+    tag, plus, minus = tokenizer.convert_tokens_to_ids([STEP_TAG, "+", "-"])
     examples = list(tag_examples(tokenizer, rollouts))
     rows = pack(examples, 300)
     batch = next(batches(rows, 2, 0))
-    model = TagModel(
-        tiny, 0, tag=tag, plus=plus, minus=minus, assistant=assistant, distil=1.0
-    )
-    in_solution = model._in_solution(batch.ids, batch.mask)
+    model = TagModel(tiny, 0, tag=tag, plus=plus, minus=minus, distil=1.0)
     values, known = model.teacher_logprobs(batch.ids, batch.mask)
     row, number = 0, 0
     ids = batch.ids[row]
@@ -215,9 +214,6 @@ def test_the_teacher_reads_the_solution_as_if_it_had_no_tags(
         expected = logprobs[:-1].gather(1, chat[1:, None])[:, 0].clamp(min=-6)
         assert torch.allclose(values[row][member][1:], expected, atol=1e-4)
         assert known[row][member].tolist() == [0.0] + [1.0] * (len(chat) - 1)
-        begin = int((chat == assistant).nonzero()[0, 0])
-        marks = [0.0] * (begin + 1) + [1.0] * (len(chat) - begin - 1)
-        assert in_solution[row][member].tolist() == marks
         number += 1
     assert number >= 2
 
@@ -293,3 +289,21 @@ def test_the_logistic_fit_recovers_known_parameters() -> None:
 def test_a_small_model_is_a_plain_llama(tiny: LlamaForCausalLM) -> None:
     assert isinstance(tiny, LlamaForCausalLM)
     assert tiny.config.tie_word_embeddings
+
+
+def test_a_revision_is_asked_for_as_it_was_trained(
+    tokenizer: PreTrainedTokenizerFast, rollouts: Labelled
+) -> None:
+    problem, pair = rollouts[0]
+    wrong = "\n\n".join(pair[1].steps)
+    chat = conversation(problem.question, [wrong])
+    asked = tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, return_dict=False
+    )
+    trained = next(
+        example
+        for example in reviser_examples(tokenizer, [rollouts[0]] * 9, seed=0)
+        if "Try again" in tokenizer.decode(example.ids)
+    )
+    assert trained.ids[: len(asked)] == asked
+    assert len(conversation("q", ["a"] * 9)) == 1 + 2 * 4
