@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STEP_DELIMITER = "\n\n"
+from langchain_tts.policies.base import STEP_DELIMITER
 
 SYMBOLS = "+-*/"
 

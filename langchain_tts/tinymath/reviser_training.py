@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.search.state import Message
 from langchain_tts.tinymath.corpus import Example, question_prompt, render_example
-from langchain_tts.tinymath.problem import STEP_DELIMITER
 from langchain_tts.tinymath.tokenizer import END, ROLES
 
 if TYPE_CHECKING:
