@@ -50,7 +50,7 @@ class SearchContext:
     max_tokens: int = 8192
     temperature: float = 0.8
     score: Score = "last"
-    vote: Vote = "vote"
+    vote: Vote = "max"
 
     def __post_init__(self) -> None:
         """Refuse parameters that would fail in the middle of a search."""

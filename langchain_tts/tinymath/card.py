@@ -1,7 +1,8 @@
 """Write measured figures into the documents: `python -m langchain_tts.tinymath.card`.
 
 Reads what `python -m langchain_tts.tinymath.gates --out FILE` measured and fills the
-marked parts of the given Markdown files; also writes the weights' checksums.
+marked parts of the given Markdown files: `<!-- tinymath-figures: begin -->` (all) or
+`<!-- tinymath-accuracy: begin -->` (one table). Also writes the weights' checksums.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKSUMS = WEIGHTS / "SHA256SUMS"
-_BEGIN, _END = "<!-- tinymath-figures: begin -->", "<!-- tinymath-figures: end -->"
 
 _ROWS = (
     ("tinymath-small", "greedy", 1, None),
@@ -39,17 +39,17 @@ _ROWS = (
 """Policy, strategy, N and vote (over the last step's score; None: no score)."""
 
 
-def figures(measured: dict[str, Any]) -> str:
-    """The measured tables in Markdown."""
-    return "\n\n".join(
-        [
-            _models(),
-            _accuracy(measured),
-            _verifiers(measured),
-            _revision(measured),
-            _gates(measured),
-        ]
-    )
+def parts(measured: dict[str, Any]) -> dict[str, str]:
+    """The measured tables in Markdown, by the name of the part that they fill."""
+    accuracy = _accuracy(measured)
+    tables = [
+        _models(),
+        accuracy,
+        _verifiers(measured),
+        _revision(measured),
+        _gates(measured),
+    ]
+    return {"figures": "\n\n".join(tables), "accuracy": accuracy}
 
 
 def _models() -> str:
@@ -147,19 +147,25 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def fill(document: Path, text: str) -> None:
-    """Replace the marked part of a document.
+def fill(document: Path, texts: dict[str, str]) -> None:
+    """Replace the marked parts of a document.
 
     Raises:
         ValueError: If the document has no marked part.
     """
     content = document.read_text()
-    before, begin, rest = content.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        msg = f"{document} has no part between {_BEGIN} and {_END}"
+    found = False
+    for name, text in texts.items():
+        begin, end = (f"<!-- tinymath-{name}: {edge} -->" for edge in ("begin", "end"))
+        before, opened, rest = content.partition(begin)
+        _, closed, after = rest.partition(end)
+        if opened and closed:
+            content = f"{before}{begin}\n{text}\n{end}{after}"
+            found = True
+    if not found:
+        msg = f"{document} has no part between <!-- tinymath-...: begin --> and end"
         raise ValueError(msg)
-    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    document.write_text(content)
 
 
 def checksums() -> str:
@@ -177,9 +183,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("measured", type=Path, help="JSON that the gates wrote")
     parser.add_argument("documents", type=Path, nargs="+", help="Markdown to fill")
     arguments = parser.parse_args(argv)
-    text = figures(json.loads(arguments.measured.read_text()))
+    texts = parts(json.loads(arguments.measured.read_text()))
     for document in arguments.documents:
-        fill(document, text)
+        fill(document, texts)
     CHECKSUMS.write_text(checksums())
 
 

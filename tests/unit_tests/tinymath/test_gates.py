@@ -114,7 +114,7 @@ def test_the_card_fills_the_marked_part_and_nothing_else(
         "<!-- tinymath-figures: end -->\nafter\n"
     )
     gates = [vars(gate) for gate in judge(measured)]
-    card.fill(document, card.figures({**measured, "gates": gates}))
+    card.fill(document, card.parts({**measured, "gates": gates}))
     text = document.read_text()
     assert text.startswith("before\n<!--")
     assert text.endswith("-->\nafter\n")
@@ -127,7 +127,7 @@ def test_a_document_without_a_marked_part_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "card.md"
     document.write_text("nothing marked")
     with pytest.raises(ValueError, match="has no part between"):
-        card.fill(document, "text")
+        card.fill(document, {"figures": "text"})
 
 
 def test_the_shipped_weights_match_their_checksums_and_their_size_limit() -> None:
