@@ -26,7 +26,7 @@ from langchain_tts._picture import Frame
 from langchain_tts.answers import grade
 
 QUESTIONS = (
-    ("What is (12+7)*3-8?", "49"),
+    ("What is 12*7+5?", "89"),
     (
         (
             "Tom has 48 stamps. Tom gives away 19. Then Tom has 4 times as many. "

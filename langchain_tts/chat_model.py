@@ -75,7 +75,7 @@ class TTSChatModel(BaseChatModel):
         from langchain_tts import TTSChatModel
 
         model = TTSChatModel(budget=16)
-        message = model.invoke("What is (12+7)*3-8?")
+        message = model.invoke("What is 12*7+5?")
         message.response_metadata["tts"]["spent"]
         ```
     """

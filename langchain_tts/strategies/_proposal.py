@@ -70,7 +70,7 @@ def prompt_tokens(messages: Sequence[Message], setting: Setting) -> int:
         QuestionError: If there is no question, or no room for an answer.
     """
     if not messages or not messages[-1]["content"].strip():
-        msg = "the question is empty; ask something, e.g. 'What is (12+7)*3-8?'"
+        msg = "the question is empty; ask something, e.g. 'What is 12*7+5?'"
         raise QuestionError(msg)
     tokens = setting.policy.count_prompt_tokens(messages)
     window = setting.policy.context_window

@@ -15,7 +15,7 @@ import pytest
 import langchain_tts
 
 WEIGHTS = Path(langchain_tts.__file__).parent / "tinymath" / "weights"
-QUESTION = "What is (12+7)*3-8?"
+QUESTION = "What is 12*7+5?"
 COMMAND = [sys.executable, "-m", "langchain_tts"]
 
 
@@ -42,7 +42,7 @@ def _refused(*arguments: str) -> str:
 
 def test_solve_answers_by_beam_search() -> None:
     result = _solved(QUESTION, "--seed", "0")
-    assert result["answer"] == "49"
+    assert result["answer"] == "89"
     assert result["strategy"] == "beam_search"
     assert result["spent"]["samples"] <= 16
     assert result["spent"]["prm_tokens"] > 0
@@ -63,7 +63,7 @@ def test_a_seed_gives_the_same_search_in_another_process(strategy: str) -> None:
 def test_without_a_terminal_solve_writes_plain_lines() -> None:
     done = _run("solve", QUESTION, "--seed", "0")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "answer: 49"
+    assert done.stdout.splitlines()[-1] == "answer: 89"
     assert "\x1b" not in done.stdout
 
 
@@ -105,12 +105,15 @@ def test_eval_measures_the_embedded_models() -> None:
 
 
 def test_ctrl_c_ends_an_evaluation_quietly() -> None:
+    # A test run in the background ignores Ctrl-C, and its children would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*COMMAND, "eval", "--strategies", "beam_search", "--budgets", "16"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     # The first tenth is done: the engine is busy with the next.
     assert "searches" in process.stderr.readline()
