@@ -91,7 +91,7 @@ def cached_rollouts(
 ) -> Iterator[tuple[Problem, list[Rollout]]]:
     """Samples of `count` training problems, kept in a file and resumed from it."""
     stream = list(islice(problems("train", seed), count))
-    done = path.read_text().splitlines() if path.exists() else []
+    done = _complete_lines(path)
     for problem, line in zip(stream, done, strict=False):
         yield problem, [Rollout(**record) for record in json.loads(line)]
     fresh = roll_out(policy, stream[len(done) :], n)
@@ -101,3 +101,14 @@ def cached_rollouts(
         ):
             file.write(json.dumps([vars(r) for r in rollouts]) + "\n")
             yield problem, rollouts
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """The lines of a file, which loses what an interrupted write left half done."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+        path.write_text("".join(lines))
+    return lines

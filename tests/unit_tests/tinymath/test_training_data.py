@@ -15,6 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from langchain_tts.policies.transformers import TransformersPolicy
+from langchain_tts.tinymath import fitting
 from langchain_tts.tinymath.calibrate import fit_logistic, step_logprobs
 from langchain_tts.tinymath.corpus import (
     IGNORED,
@@ -32,7 +34,7 @@ from langchain_tts.tinymath.reviser_training import (
     edit_distance,
     reviser_examples,
 )
-from langchain_tts.tinymath.rollouts import Rollout
+from langchain_tts.tinymath.rollouts import Rollout, cached_rollouts
 from langchain_tts.tinymath.tag_training import TagModel, deepened, tag_examples
 from langchain_tts.tinymath.tokenizer import STEP_TAG, save_tokenizer
 from langchain_tts.tinymath.train import Shape, language_loss, new_llama
@@ -307,3 +309,54 @@ def test_a_revision_is_asked_for_as_it_was_trained(
     )
     assert trained.ids[: len(asked)] == asked
     assert len(conversation("q", ["a"] * 9)) == 1 + 2 * 4
+
+
+def test_an_interrupted_training_ends_like_one_that_was_not(
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fitting, "_SAVE_SECONDS", -1)
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(10, 99, 20).tolist() for _ in range(40)]
+    rows = pack([Example(one, one) for one in ids], 32)
+    schedule = Schedule(tokens=20 * 4 * 32, rows=4)
+
+    def train(name: str, stop_after: int | None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = new_llama(tokenizer, Shape(32, 1, 32))
+        loss = language_loss(model)
+        calls = itertools.count(1)
+
+        def interrupted(*batch: torch.Tensor) -> torch.Tensor:
+            if next(calls) == stop_after:
+                raise KeyboardInterrupt
+            return loss(*batch)
+
+        fit(model, interrupted, rows, schedule, tmp_path / name)
+        return dict(model.state_dict())
+
+    whole = train("whole.pt", None)
+    with pytest.raises(KeyboardInterrupt):
+        train("parts.pt", stop_after=9)
+    parts = train("parts.pt", None)
+    assert all(torch.equal(whole[name], value) for name, value in parts.items())
+
+
+def test_rollouts_resume_after_a_half_written_line(
+    tokenizer: PreTrainedTokenizerFast, tiny: LlamaForCausalLM, tmp_path: Path
+) -> None:
+    folder = tmp_path / "policy"
+    tiny.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    policy = TransformersPolicy(folder)
+    path = tmp_path / "rollouts.jsonl"
+    first = list(cached_rollouts(path, policy, 3, 2, seed=0))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:2]) + lines[2][: len(lines[2]) // 2])
+    again = list(cached_rollouts(path, policy, 3, 2, seed=0))
+    assert [problem for problem, _ in again] == [problem for problem, _ in first]
+    assert [[r.token_ids for r in rs] for _, rs in again] == [
+        [r.token_ids for r in rs] for _, rs in first
+    ]
+    assert len(path.read_text().splitlines()) == 3
