@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from langchain_tts.engines.errors import (
     ModelLoadError,
@@ -11,6 +10,7 @@ from langchain_tts.engines.errors import (
     UnknownModelError,
 )
 from langchain_tts.policies.base import Policy
+from langchain_tts.tinymath import WEIGHTS
 
 __all__ = [
     "ModelLoadError",
@@ -20,7 +20,6 @@ __all__ = [
     "resolve_policy",
 ]
 
-_WEIGHTS = Path(__file__).parent.parent / "tinymath" / "weights"
 _EMBEDDED = {
     "tinymath": "policy",
     "tinymath-small": "policy-small",
@@ -55,7 +54,7 @@ def resolve_policy(name: str | Policy) -> Policy:
 
 def _load(name: str) -> Policy:
     if name in _EMBEDDED:
-        source = str(_WEIGHTS / _EMBEDDED[name])
+        source = str(WEIGHTS / _EMBEDDED[name])
     elif name.startswith(_TRANSFORMERS) and name != _TRANSFORMERS:
         source = name.removeprefix(_TRANSFORMERS)
     else:

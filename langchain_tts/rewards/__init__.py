@@ -12,6 +12,7 @@ from langchain_tts.engines.errors import (
 )
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.rewards.formats import CONFIG, causal_format, read_config
+from langchain_tts.tinymath import WEIGHTS
 
 __all__ = [
     "ModelLoadError",
@@ -21,7 +22,6 @@ __all__ = [
     "resolve_prm",
 ]
 
-_WEIGHTS = Path(__file__).parent.parent / "tinymath" / "weights"
 _EMBEDDED = {
     "tinymath": "verifier",
     "tinymath-implicit": "verifier",
@@ -57,7 +57,7 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
 
 def _folder(name: str) -> Path:
     if name in _EMBEDDED:
-        return _WEIGHTS / _EMBEDDED[name]
+        return WEIGHTS / _EMBEDDED[name]
     if name.startswith(_TRANSFORMERS) and name != _TRANSFORMERS:
         return Path(name.removeprefix(_TRANSFORMERS)).expanduser()
     known = ", ".join([*_EMBEDDED, f"{_TRANSFORMERS}FOLDER"])

@@ -1,1 +1,8 @@
 """tinymath: maths problems and the small models that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""One folder a model, in Hugging Face format."""

@@ -13,10 +13,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_tts.tinymath import WEIGHTS
+from langchain_tts.tinymath.gates import Gate, find
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-WEIGHTS = Path(__file__).parent / "weights"
+    from langchain_tts.evaluation.sweep import Row
+
 CHECKSUMS = WEIGHTS / "SHA256SUMS"
 
 _ROWS = (
@@ -73,13 +77,8 @@ def _accuracy(measured: dict[str, Any]) -> str:
     head = ["policy", "strategy", "N", "accuracy, %", *"12345", "MFLOP a question"]
     rows = []
     for policy, strategy, budget, vote in _ROWS:
-        row = next(
-            r
-            for r in measured["rows"][policy]
-            if (r["strategy"], r["budget"]) == (strategy, budget)
-            and (r["score"], r["vote"])
-            == ((None, "majority") if vote is None else ("last", vote))
-        )
+        how = (None, "majority") if vote is None else ("last", vote)
+        row = find(measured["rows"][policy], strategy, budget, *how)
         rule = "" if vote is None else f" (last-{vote})"
         levels = [
             f"{100 * level['accuracy']:.0f}" for level in row["by_level"].values()
@@ -102,8 +101,8 @@ def _accuracy(measured: dict[str, Any]) -> str:
     return f"{_table(head, rows)}\n\n{note}"
 
 
-def _cost(row: dict[str, Any]) -> str:
-    if row["policy_flops"] is None:
+def _cost(row: Row) -> str:
+    if row["policy_flops"] is None or row["prm_flops"] is None:
         return "–"
     policy, prm = row["policy_flops"] / 1e6, row["prm_flops"] / 1e6
     return f"{policy:.0f}" if not prm else f"{policy:.0f} + {prm:.0f}"
@@ -127,13 +126,13 @@ def _revision(measured: dict[str, Any]) -> str:
 def _gates(measured: dict[str, Any]) -> str:
     rows = [
         [
-            gate["name"],
-            gate["claim"],
-            f"{gate['value']:.3f} ± {gate['stderr']:.3f}",
-            f"{gate['bound']:g}",
-            "passed" if gate["value"] >= gate["bound"] else "**failed**",
+            gate.name,
+            gate.claim,
+            f"{gate.value:.3f} ± {gate.stderr:.3f}",
+            f"{gate.bound:g}",
+            "passed" if gate.passed else "**failed**",
         ]
-        for gate in measured["gates"]
+        for gate in (Gate(**record) for record in measured["gates"])
     ]
     return _table(["gate", "what must hold", "measured", "at least", ""], rows)
 

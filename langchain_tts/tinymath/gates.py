@@ -20,7 +20,7 @@ from langchain_tts.answers import extract_answer, grade
 from langchain_tts.evaluation.datasets import Question, load_dataset
 from langchain_tts.evaluation.sweep import Accuracy, Row, accuracy, sweep
 from langchain_tts.policies import resolve_policy
-from langchain_tts.policies.base import STEP_DELIMITER, GenerationRequest
+from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.rewards import resolve_prm
 from langchain_tts.rewards.base import ScoreRequest
 from langchain_tts.search.state import Message
@@ -28,7 +28,7 @@ from langchain_tts.strategies.context import SearchContext
 from langchain_tts.tinymath.discrimination import within_problem_auc
 from langchain_tts.tinymath.generator import load_split
 from langchain_tts.tinymath.reviser_training import conversation
-from langchain_tts.tinymath.rollouts import MAX_TOKENS, TEMPERATURE, roll_out
+from langchain_tts.tinymath.rollouts import roll_out, whole_answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,16 +158,7 @@ def revise(problems: Sequence[Problem], turns: int = 5) -> list[Accuracy]:
     marks: list[Accuracy] = []
     for turn in range(turns):
         requests = [
-            GenerationRequest(
-                messages=conversation(problem.question, answers),
-                prefix=[],
-                n=1,
-                seeds=[turn],
-                by_step=False,
-                max_tokens=MAX_TOKENS,
-                temperature=TEMPERATURE,
-                deadline=None,
-            )
+            whole_answers(conversation(problem.question, answers), [turn])
             for problem, answers in zip(problems, earlier, strict=True)
         ]
         right = []

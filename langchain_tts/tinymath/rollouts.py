@@ -15,7 +15,7 @@ from langchain_tts.tinymath.checker import first_wrong_step
 from langchain_tts.tinymath.generator import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from langchain_tts.policies.base import Policy, Sample
@@ -56,18 +56,26 @@ def roll_out(
     """Sample `n` solutions of each problem."""
     stream = iter(chosen)
     while group := list(islice(stream, _GROUP)):
-        requests = [_request(problem, n, temperature) for problem in group]
+        requests = [
+            whole_answers(
+                [Message(role="user", content=problem.question)], range(n), temperature
+            )
+            for problem in group
+        ]
         generations = policy.submit(requests).result()
         for problem, generation in zip(group, generations, strict=True):
             yield problem, [_rollout(problem, s) for s in generation["samples"]]
 
 
-def _request(problem: Problem, n: int, temperature: float) -> GenerationRequest:
+def whole_answers(
+    messages: list[Message], seeds: Sequence[int], temperature: float = TEMPERATURE
+) -> GenerationRequest:
+    """Ask for one whole answer a seed."""
     return GenerationRequest(
-        messages=[Message(role="user", content=problem.question)],
+        messages=messages,
         prefix=[],
-        n=n,
-        seeds=list(range(n)),
+        n=len(seeds),
+        seeds=list(seeds),
         by_step=False,
         max_tokens=MAX_TOKENS,
         temperature=temperature,

@@ -16,6 +16,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from langchain_tts.policies.transformers import TransformersPolicy
+from langchain_tts.tinymath import WEIGHTS
 from langchain_tts.tinymath.calibrate import calibrate
 from langchain_tts.tinymath.corpus import Rows, pack, policy_examples
 from langchain_tts.tinymath.fitting import Schedule, fit
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from langchain_tts.tinymath.fitting import Loss
     from langchain_tts.tinymath.problem import Problem
     from langchain_tts.tinymath.rollouts import Rollout
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import langchain_tts
+from langchain_tts.tinymath import WEIGHTS
 
-WEIGHTS = Path(langchain_tts.__file__).parent / "tinymath" / "weights"
 QUESTION = "What is 12*7+5?"
 COMMAND = [sys.executable, "-m", "langchain_tts"]
 

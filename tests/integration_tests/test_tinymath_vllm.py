@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 from langchain_tts.policies.base import GenerationRequest
 from langchain_tts.policies.transformers import TransformersPolicy
 from langchain_tts.search.state import Message
+from langchain_tts.tinymath import WEIGHTS
 from langchain_tts.tinymath.generator import load_split
-from langchain_tts.tinymath.train import WEIGHTS
 
 if TYPE_CHECKING:
     from vllm import LLM

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from langchain_tts.evaluation.sweep import Row, accuracy
-from langchain_tts.tinymath import card
+from langchain_tts.strategies.context import Vote
+from langchain_tts.tinymath import WEIGHTS, card
 from langchain_tts.tinymath.gates import Gate, Measured, judge
 
 
 def row(
-    strategy: str, budget: int, rule: str, right: dict[int, int], each: int = 100
+    strategy: str, budget: int, vote: Vote, right: dict[int, int], each: int = 100
 ) -> Row:
     """A row with `right[level]` of `each` questions answered right at each level."""
-    score, vote = (None, "majority") if rule == "majority" else ("last", rule)
     cells = {
         str(level): accuracy(i < count for i in range(each))
         for level, count in right.items()
@@ -27,8 +27,8 @@ def row(
     return Row(
         strategy=strategy,
         budget=budget,
-        score=score,  # type: ignore[typeddict-item]
-        vote=vote,  # type: ignore[typeddict-item]
+        score=None if vote == "majority" else "last",
+        vote=vote,
         by_level=cells,
         policy_flops=2e6,
         prm_flops=1e6,
@@ -135,14 +135,14 @@ def test_the_shipped_weights_match_their_checksums_and_their_size_limit() -> Non
     assert len(lines) >= 7
     for line in lines:
         digest, name = line.split("  ")
-        content = (card.WEIGHTS / name).read_bytes()
+        content = (WEIGHTS / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
-    total = sum(f.stat().st_size for f in card.WEIGHTS.rglob("*") if f.is_file())
+    total = sum(f.stat().st_size for f in WEIGHTS.rglob("*") if f.is_file())
     assert total <= 25_000_000
 
 
 def test_every_shipped_model_has_its_training_record() -> None:
-    for folder in card.WEIGHTS.iterdir():
+    for folder in WEIGHTS.iterdir():
         if folder.is_dir():
             record = json.loads((folder / "training.json").read_text())
             assert record["model"] == folder.name
