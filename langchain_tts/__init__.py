@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from langchain_tts.policies.base import Policy
     from langchain_tts.rewards import resolve_prm
     from langchain_tts.rewards.base import RewardModel
-    from langchain_tts.search.state import Message, SearchResult, SearchState
+    from langchain_tts.search.state import Message, SearchResult
     from langchain_tts.strategies import get_strategy
     from langchain_tts.strategies.context import SearchContext
     from langchain_tts.strategies.run import asolve, solve, stream_search
+    from langchain_tts.strategies.state import SearchState
 
 __all__ = [
     "Budget",
@@ -50,7 +51,7 @@ _HOMES = {
     "RewardModel": "langchain_tts.rewards.base",
     "SearchContext": "langchain_tts.strategies.context",
     "SearchResult": "langchain_tts.search.state",
-    "SearchState": "langchain_tts.search.state",
+    "SearchState": "langchain_tts.strategies.state",
     "TTSChatModel": "langchain_tts.chat_model",
     "asolve": "langchain_tts.strategies.run",
     "get_strategy": "langchain_tts.strategies",

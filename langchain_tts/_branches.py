@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_tts.search.state import Candidate, SearchResult, Status
+    from langchain_tts.search.state import Candidate, Outcome, Status
 
 _RANKS: dict[Status, int] = {
     "finished": 1,
@@ -14,6 +14,7 @@ _RANKS: dict[Status, int] = {
     "truncated": 3,
     "pruned": 4,
     "failed": 5,
+    "rollout": 6,
 }
 """Which ends of a search are worth a line first (0 is the winner)."""
 
@@ -68,7 +69,7 @@ class Branch:
 
 
 def fold(
-    tree: list[Candidate], result: SearchResult | None, max_lines: int
+    tree: list[Candidate], result: Outcome | None, max_lines: int
 ) -> tuple[Branch, int]:
     """Fold a search tree and choose what to show of it.
 
@@ -117,7 +118,7 @@ def _grow(tree: list[Candidate]) -> tuple[Branch, list[Branch]]:
     return root, places
 
 
-def _mark_winner(places: list[Branch], result: SearchResult) -> None:
+def _mark_winner(places: list[Branch], result: Outcome) -> None:
     for candidate in result["candidates"]:
         if candidate["text"] == result["text"]:
             for branch in places[candidate["id"]].lineage():

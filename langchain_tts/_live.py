@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.live import Live
 
 from langchain_tts._picture import Frame, limits, render
+from langchain_tts.strategies.state import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from langchain_tts.search.state import SearchResult, SearchState
+    from langchain_tts.search.state import SearchResult
+    from langchain_tts.strategies.state import SearchState
 
 _OTHER_LINES = 20
 """Lines of the picture that are not branches."""
@@ -76,7 +78,7 @@ def show(
         raise ValueError(msg)
     if console.is_terminal:
         console.print(render(last, frame))
-    return last["result"]
+    return result_of(last)
 
 
 def save_svg(result: SearchResult, frame: Frame, path: Path, width: int = 96) -> None:

@@ -16,7 +16,8 @@ from langchain_tts._branches import Branch, fold
 
 if TYPE_CHECKING:
     from langchain_tts.budget import Budget, Spent
-    from langchain_tts.search.state import SearchResult, SearchState, Status
+    from langchain_tts.search.state import Outcome, Status
+    from langchain_tts.strategies.state import SearchState
 
 _MARKS: dict[Status, tuple[str, str]] = {
     "finished": ("✔ finished", "green"),
@@ -24,6 +25,7 @@ _MARKS: dict[Status, tuple[str, str]] = {
     "truncated": ("⋯ cut off", "magenta"),
     "pruned": ("✂ pruned", "bright_black"),
     "failed": ("✖ failed", "red"),
+    "rollout": ("⤳ look ahead", "bright_black"),
 }
 _BAR_WIDTH = 10
 _FINAL_LINES = 28
@@ -158,7 +160,7 @@ def _titled(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold blue"), body)
 
 
-def _votes(result: SearchResult, rows: int = 5) -> Table:
+def _votes(result: Outcome, rows: int = 5) -> Table:
     table = Table.grid(padding=(0, 2))
     total = sum(row["weight"] for row in result["votes"]) or 1.0
     for row in result["votes"][:rows]:
@@ -196,7 +198,7 @@ def _spent(spent: Spent, budget: Budget) -> Table:
     return table
 
 
-def _answer(result: SearchResult) -> RenderableType:
+def _answer(result: Outcome) -> RenderableType:
     if result["answer"] is None:
         return Text("no answer was found", style="bold red")
     return Text.assemble(

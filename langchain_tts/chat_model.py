@@ -32,7 +32,8 @@ from langchain_tts._outputs import to_chat_result, to_chunk
 from langchain_tts.budget import Budget
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
-from langchain_tts.strategies.context import Score, SearchContext, Vote
+from langchain_tts.search.state import Score, Vote
+from langchain_tts.strategies.context import SearchContext
 
 SEARCH_FIELDS = (
     "policy",

@@ -221,7 +221,7 @@ def _strategies(_arguments: argparse.Namespace) -> int:
 
     table = Table("strategy", "what it does", "what a budget of N buys", box=None)
     for strategy in STRATEGIES.values():
-        table.add_row(strategy.name, strategy.summary, strategy.budget_rule)
+        table.add_row(strategy.name, strategy.summary, strategy.budget.width)
     Console().print(table)
     return 0
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from langchain_tts.evaluation.sweep import Accuracy, Report, Row
-    from langchain_tts.strategies.context import Score, Vote
+    from langchain_tts.search.state import Score, Vote
 
 
 @contextmanager

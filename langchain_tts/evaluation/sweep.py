@@ -22,17 +22,14 @@ from langchain_tts.budget import Budget, Spent
 from langchain_tts.evaluation.datasets import Question
 from langchain_tts.policies import resolve_policy
 from langchain_tts.rewards import resolve_prm
-from langchain_tts.search.state import Message, SearchResult
-from langchain_tts.search.vote import TableRow, all_votes, nested_votes
+from langchain_tts.search.state import Message, Score, SearchResult, TableRow, Vote
+from langchain_tts.search.vote import all_votes, nested_votes
 from langchain_tts.strategies import get_strategy
-from langchain_tts.strategies.context import Score, SearchContext, Vote
+from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import asolve
 
 IN_FLIGHT = 64
 """Searches at once: enough to fill an engine's batches, few enough for its cache."""
-
-_WHOLE_ANSWERS = ("greedy", "majority_vote", "best_of_n")
-_BY_MAJORITY = ("greedy", "majority_vote")
 
 
 class SweepError(ValueError):
@@ -213,8 +210,7 @@ def question_seed(seed: int, question: str) -> int:
 def _plans(strategies: Sequence[str], budgets: Sequence[int]) -> list[_Plan]:
     plans = []
     for name in dict.fromkeys(strategies):
-        get_strategy(name)
-        if name in _WHOLE_ANSWERS:
+        if get_strategy(name).nested:
             plans.append(_Plan(name, budgets[-1], tuple(budgets)))
         else:
             plans += [_Plan(name, budget, (budget,)) for budget in budgets]
@@ -239,7 +235,7 @@ def _grade(
     finals = result["candidates"]
     classes = answer_classes([final["answer"] for final in finals])
     tables: dict[int, list[TableRow]]
-    if plan.strategy in _WHOLE_ANSWERS:
+    if get_strategy(plan.strategy).nested:
         tables = nested_votes(result["tree"], finals, classes, plan.sizes)
     else:
         tables = {plan.budget: all_votes(finals, classes)}
@@ -252,7 +248,7 @@ def _grade(
         (plan.strategy, size, row["score"], row["vote"]): marks[row["answer"]]
         for size, table in tables.items()
         for row in table
-        if row["vote"] == "majority" or plan.strategy not in _BY_MAJORITY
+        if row["vote"] == "majority" or uses_scores(plan.strategy)
     }
 
 
@@ -261,8 +257,13 @@ def _combinations(plan: _Plan) -> list[Combination]:
         (plan.strategy, size, row["score"], row["vote"])
         for size in plan.sizes
         for row in all_votes([], [])
-        if row["vote"] == "majority" or plan.strategy not in _BY_MAJORITY
+        if row["vote"] == "majority" or uses_scores(plan.strategy)
     ]
+
+
+def uses_scores(strategy: str) -> bool:
+    """Whether a strategy's answer can depend on step scores."""
+    return get_strategy(strategy).verifier != "none"
 
 
 def _failure(plan: _Plan, question: Question, error: Exception) -> Failure:

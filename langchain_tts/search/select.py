@@ -9,8 +9,9 @@ unused: N = 10, M = 4 gives two beams of five children, and N < M one beam of N.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from langchain_tts.search.state import Candidate
 
@@ -21,6 +22,8 @@ class Selection(NamedTuple):
     kept: list[int]
     """Ids of the candidates that are expanded next, best first."""
     pruned: list[int]
+    memory: Mapping[str, Any] = MappingProxyType({})
+    """What the strategy has to know later: values for channels of the state."""
 
 
 def beam_count(places: int, width: int) -> int:
@@ -115,6 +118,31 @@ def keep_best(
     best = rank(tree, expandable(tree, active)) if places > 0 else []
     kept = best[: beam_count(places, width)]
     return Selection(kept, [i for i in active if i not in set(kept)])
+
+
+def keep_best_or_final(
+    tree: Sequence[Candidate], proposed: Iterable[int], beams: int
+) -> Selection:
+    """Keep the best proposed steps, answers among them (Liu et al. 2025).
+
+    A complete answer competes with the steps; one that is kept is a final candidate and
+    one that is not is pruned.
+
+    Args:
+        tree: The search tree.
+        proposed: Ids of the last round's candidates.
+        beams: How many are kept.
+
+    Returns:
+        The kept ones that can be continued, and all that were not kept.
+    """
+    going = [i for i in proposed if tree[i]["status"] in {"active", "finished"}]
+    answers = [i for i in going if tree[i]["status"] == "finished"]
+    best = rank(tree, [*expandable(tree, going), *answers])[:beams]
+    return Selection(
+        kept=[i for i in best if tree[i]["status"] == "active"],
+        pruned=[i for i in going if i not in set(best)],
+    )
 
 
 def roots(tree: Sequence[Candidate]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The state of a search: JSON-shaped records and the reducers that merge them.
+"""The records of a search: the tree, its final candidates and the result.
 
 Everything in a checkpoint is plain data (`TypedDict`s of JSON values), so a
 search can be saved, edited by hand in a debugger, forked and resumed.
@@ -7,18 +7,26 @@ search can be saved, edited by hand in a debugger, forked and resumed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Annotated, Literal, TypedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypedDict, cast
 
-from langchain_tts.budget import Spent, add_spent
+from langchain_tts.budget import Spent
 
-Status = Literal["active", "finished", "truncated", "pruned", "failed"]
+Status = Literal["active", "finished", "truncated", "pruned", "failed", "rollout"]
 """`active`: may be expanded. `finished`: a complete answer. `truncated`: cut by a
-token limit, never votes. `pruned`: not selected. `failed`: the engine lost it."""
+token limit, never votes. `pruned`: not selected. `failed`: the engine lost it.
+`rollout`: looked ahead to score the step before it, never expanded, never votes."""
 
 FinishReason = Literal["step", "stop", "length", "failed"]
 """`step`: ended by the step delimiter. `stop`: the policy ended its answer.
 `length`: cut by a token limit. `failed`: no usable output."""
+
+
+Score = Literal["min", "last", "avg", "prod"]
+"""Step scores to trajectory score (Liu et al. 2025, section 3)."""
+
+Vote = Literal["majority", "max", "vote"]
+"""Trajectories to answer: count, best trajectory, or summed scores per answer."""
 
 
 class Message(TypedDict):
@@ -37,6 +45,8 @@ class Candidate(TypedDict):
     """`id` of the candidate that holds the previous step; None for a first step."""
     depth: int
     """Number of steps up to and including this one (a first step has depth 1)."""
+    seed: int
+    """What its sample was drawn with."""
     text: str
     """This step alone, without the delimiter."""
     token_ids: list[int]
@@ -71,8 +81,19 @@ class VoteRow(TypedDict):
     weight: float
 
 
-class SearchResult(TypedDict):
-    """What every strategy returns."""
+class TableRow(TypedDict):
+    """The answer of one combination of score and vote."""
+
+    score: Score | None
+    """None for majority, which does not look at scores."""
+    vote: Vote
+    answer: str | None
+    id: int | None
+    """`id` of the trajectory that stands for the answer."""
+
+
+class Outcome(TypedDict):
+    """What a search found; with its tree it is a `SearchResult`."""
 
     answer: str | None
     text: str
@@ -81,8 +102,9 @@ class SearchResult(TypedDict):
     spent: Spent
     seconds: float
     stop_reason: str
-    """`finished`, or the limit that ended the search: `tokens`, `flops` or `seconds`
-    of the budget, `rounds`, or `length` where every candidate was cut."""
+    """`finished`; `certain` or `confident` where a vote was settled early; or the limit
+    that ended the search: `tokens`, `flops` or `seconds` of the budget, `rounds`, or
+    `length` where every candidate was cut."""
     seed: int
     score: str
     """How step scores became a trajectory score: `min`, `last`, `avg` or `prod`."""
@@ -91,53 +113,59 @@ class SearchResult(TypedDict):
     candidates: list[FinalCandidate]
     """All final candidates, best first."""
     votes: list[VoteRow]
-    tree: list[Candidate]
+    table: list[TableRow]
+    """The answer of majority and of every other combination of score and vote."""
     degradations: list[str]
 
 
-def upsert(tree: list[Candidate], updates: list[Candidate]) -> list[Candidate]:
-    """Merge candidates into a tree by `id`: known ids are replaced, new ones appended.
+class SearchResult(Outcome):
+    """What every strategy returns."""
+
+    tree: list[Candidate]
+    """All candidates by `id`, the pruned ones too."""
+
+
+def change(candidate_id: int, **fields: Any) -> Candidate:
+    """A record that changes only the named fields of a candidate in a tree."""
+    return cast("Candidate", {"id": candidate_id, **fields})
+
+
+def merge(tree: list[Candidate], writes: Sequence[list[Candidate]]) -> list[Candidate]:
+    """Merge records into a tree: a known `id` is changed, a new one is appended.
 
     Args:
         tree: The tree so far; `tree[i]["id"] == i`.
-        updates: Changed or new candidates. New ids continue the tree's without gaps.
+        writes: Lists of new candidates, whose ids continue the tree's without gaps, and
+            of changes (`change`), in the order in which they were made.
 
     Returns:
         A new list; the arguments are not changed.
 
     Raises:
-        ValueError: If a new id would leave a gap.
+        ValueError: If a new id would leave a gap, or if a change has no candidate.
     """
     merged = list(tree)
-    for candidate in sorted(updates, key=operator.itemgetter("id")):
-        if candidate["id"] < len(merged):
-            merged[candidate["id"]] = candidate
-        elif candidate["id"] == len(merged):
-            merged.append(candidate)
-        else:
-            msg = (
-                f"candidate id {candidate['id']} leaves a gap: "
-                f"the tree has {len(merged)} candidates, the next id is {len(merged)}"
-            )
-            raise ValueError(msg)
+    for updates in writes:
+        for record in _by_id(updates):
+            place = record["id"]
+            if place < len(merged):
+                merged[place] = {**merged[place], **record}
+            elif place == len(merged) and record.keys() >= _WHOLE:
+                merged.append(record)
+            else:
+                msg = (
+                    f"candidate id {place} leaves a gap or is not a whole candidate: "
+                    f"the tree has {len(merged)}, the next id is {len(merged)}"
+                )
+                raise ValueError(msg)
     return merged
 
 
-class SearchState(TypedDict, total=False):
-    """The channels of every strategy's graph. Only `messages` is needed as input."""
+_WHOLE = Candidate.__required_keys__
 
-    messages: list[Message]
-    seed: int
-    tree: Annotated[list[Candidate], upsert]
-    frontier: list[int]
-    """Ids of the candidates that the next round expands; empty: expand the question."""
-    proposed: list[int]
-    """Ids of the candidates that the last `propose` added."""
-    round: int
-    spent: Annotated[Spent, add_spent]
-    degradations: Annotated[list[str], operator.add]
-    stop_reason: str
-    result: SearchResult
+
+def _by_id(records: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(records, key=operator.itemgetter("id"))
 
 
 def path(tree: Sequence[Candidate], candidate_id: int) -> list[Candidate]:

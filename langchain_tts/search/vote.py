@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import NamedTuple, get_args
 
 from langchain_tts.search.select import roots
-from langchain_tts.search.state import Candidate, FinalCandidate, VoteRow, path
-
-Score = Literal["min", "last", "avg", "prod"]
-"""Step scores to trajectory score (Liu et al. 2025, section 3)."""
-
-Vote = Literal["majority", "max", "vote"]
-"""Trajectories to answer: count, best trajectory, or summed scores per answer."""
+from langchain_tts.search.state import (
+    Candidate,
+    FinalCandidate,
+    Score,
+    TableRow,
+    Vote,
+    VoteRow,
+    path,
+)
 
 
 class Decision(NamedTuple):
@@ -30,17 +32,6 @@ class Decision(NamedTuple):
     """Index of the best trajectory with the winning answer; None if nobody voted."""
     rows: list[VoteRow]
     """All answers, the winner first."""
-
-
-class TableRow(TypedDict):
-    """The answer of one combination of score and vote."""
-
-    score: Score | None
-    """None for majority, which does not look at scores."""
-    vote: Vote
-    answer: str | None
-    id: int | None
-    """`id` of the trajectory that stands for the answer."""
 
 
 class _Ballot(NamedTuple):

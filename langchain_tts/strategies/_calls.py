@@ -19,14 +19,14 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_tts.budget import Ledger, Spent, add_spent
 from langchain_tts.policies.base import Generation, GenerationRequest, Policy, Sample
 from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
-from langchain_tts.search.state import SearchState
+from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._setting import (
     Setting,
-    VerifierUse,
     abind,
     bind,
     runtime_context,
 )
+from langchain_tts.strategies.state import SearchState
 
 RETRY_WAITS = (0.2, 1.0)
 """Seconds before the second and the third try of a failed call."""

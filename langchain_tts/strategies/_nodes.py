@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from langchain_core.runnables import RunnableLambda
 
+from langchain_tts.budget import Spent
 from langchain_tts.search.select import Selection
-from langchain_tts.search.state import SearchState
+from langchain_tts.search.state import change
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import (
     Steps,
@@ -23,8 +25,10 @@ from langchain_tts.strategies._calls import (
 )
 from langchain_tts.strategies._outcome import PRM_LOST, conclude, lost_verifier
 from langchain_tts.strategies._proposal import Proposal, describe
+from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._scoring import Scoring
-from langchain_tts.strategies._setting import Setting, VerifierUse
+from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies.state import SearchState
 
 Node = RunnableLambda[SearchState, SearchState]
 
@@ -33,6 +37,14 @@ Plan = Callable[[SearchState, Setting], list[Expansion]]
 
 Choose = Callable[[SearchState, Setting], Selection]
 """Which of the proposed candidates are expanded next."""
+
+Price = Callable[[Setting], int]
+"""How many samples of the budget a final candidate stands for."""
+
+
+def one_sample(_setting: Setting) -> int:
+    """Every final candidate is one of N."""
+    return 1
 
 
 def propose(
@@ -101,8 +113,18 @@ def score(verifier: VerifierUse) -> Node:
     return node(phase, verifier, "score")
 
 
-def select(choose: Choose, verifier: VerifierUse) -> Node:
-    """Make the node that keeps some of the proposed candidates and prunes the rest."""
+def select(
+    choose: Choose,
+    verifier: VerifierUse,
+    price: Price = one_sample,
+) -> Node:
+    """Make the node that keeps some of the proposed candidates and prunes the rest.
+
+    Args:
+        choose: Which candidates are kept.
+        verifier: What the strategy uses a verifier for.
+        price: How many samples of the budget a final candidate stands for.
+    """
 
     def phase(state: SearchState, setting: Setting) -> SearchState:
         if state.get("stop_reason") and not state.get("proposed"):
@@ -111,11 +133,19 @@ def select(choose: Choose, verifier: VerifierUse) -> Node:
         tree = state.get("tree", [])
         selection = choose(state, setting)
         turn = state.get("round", 0) + 1
+        pruned = set(selection.pruned)
+        final = [
+            i
+            for i in state.get("proposed", [])
+            if tree[i]["status"] == "finished" and i not in pruned
+        ]
         update: SearchState = {
             "frontier": selection.kept,
-            "tree": [{**tree[i], "status": "pruned"} for i in selection.pruned],
+            "tree": [change(i, status="pruned") for i in selection.pruned],
             "round": turn,
+            "spent": Spent(samples=len(final) * price(setting)),
         }
+        update |= cast("SearchState", selection.memory)
         if selection.kept and turn >= setting.context.max_rounds:
             update["stop_reason"] = state.get("stop_reason") or "rounds"
         return update

@@ -11,12 +11,14 @@ from langchain_tts.search.select import finished
 from langchain_tts.search.state import (
     Candidate,
     FinalCandidate,
-    SearchResult,
-    SearchState,
+    Outcome,
+    Score,
+    Vote,
     path,
 )
-from langchain_tts.search.vote import Decision, Score, Vote, decide, trajectory_score
+from langchain_tts.search.vote import Decision, all_votes, decide, trajectory_score
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies.state import SearchState
 
 PRM_LOST = "the verifier was lost"
 """How the record of a lost verifier begins; it is not called again."""
@@ -63,20 +65,21 @@ def _text(steps: Sequence[Candidate]) -> str:
 
 def conclude(
     strategy: str, state: SearchState, setting: Setting
-) -> tuple[SearchResult, list[str]]:
-    """Vote, and put together what a search returns.
+) -> tuple[Outcome, list[str]]:
+    """Vote, and put together what a search found.
 
     Returns:
-        The result, and what to add to the record of degradations.
+        The outcome, and what to add to the record of degradations.
     """
     tree = state.get("tree", [])
     finals = final_candidates(tree, setting.context.score)
     vote, notes = _usable_vote(state, finals, setting)
-    decision = decide(finals, answer_classes([f["answer"] for f in finals]), vote)
+    classes = answer_classes([final["answer"] for final in finals])
+    decision = decide(finals, classes, vote)
     spent = state.get("spent", Spent())
     ranked = _best_first(finals, decision)
     best = ranked[0] if ranked and ranked[0]["status"] == "finished" else None
-    result = SearchResult(
+    result = Outcome(
         answer=None if best is None else best["answer"],
         text=_partial(tree) if best is None else best["text"],
         strategy=strategy,
@@ -89,7 +92,7 @@ def conclude(
         vote=vote,
         candidates=ranked,
         votes=decision.rows,
-        tree=tree,
+        table=all_votes(finals, classes),
         degradations=[*state.get("degradations", []), *notes],
     )
     return result, notes

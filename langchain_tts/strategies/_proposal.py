@@ -17,14 +17,15 @@ from langchain_tts.search.state import (
     Candidate,
     FinishReason,
     Message,
-    SearchState,
     Status,
+    change,
     path,
 )
 from langchain_tts.strategies._admission import Expansion, Fitted, fit
 from langchain_tts.strategies._calls import Generated, PolicyFailedError
 from langchain_tts.strategies._outcome import lost_verifier
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies.state import SearchState
 
 FIRST_STEP_TOKENS = 128
 """What a step is taken to need before any was seen."""
@@ -46,20 +47,17 @@ class QuestionError(ValueError):
     """A question that cannot be asked."""
 
 
-def sample_seed(search_seed: int, parent: int | None, turn: int, index: int) -> int:
-    """The seed of one sample: the same in every process and in every batch.
+def sample_seed(parent_seed: int, index: int) -> int:
+    """The seed of one sample: the same in every process, batch and order of work.
 
     Args:
-        search_seed: The seed of the search.
-        parent: The candidate that is continued.
-        turn: The round of a step search; 0 for whole answers.
-        index: Which sample of that parent it is.
+        parent_seed: The seed of the candidate that is continued, or of the search.
+        index: Which sample of that parent it is, counted from 0.
 
     Returns:
         A number of 63 bits.
     """
-    place = f"{search_seed}:{-1 if parent is None else parent}:{turn}:{index}"
-    digest = hashlib.blake2b(place.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{parent_seed}:{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 
 
@@ -188,10 +186,7 @@ class Proposal:
         """The parents that get no children: no room is left, or no budget."""
         served = {parent for parent, _ in self.fitted.expansions}
         return [
-            {
-                **self.tree[parent],
-                "status": "truncated" if self.room(parent) <= 0 else "pruned",
-            }
+            change(parent, status="truncated" if self.room(parent) <= 0 else "pruned")
             for parent, _ in self.plan
             if parent is not None and parent not in served
         ]
@@ -206,18 +201,22 @@ class Proposal:
     def seeds(self) -> dict[int | None, list[int]]:
         """The seed of each sample.
 
-        A whole answer's seed does not depend on the call it is sampled in, so the
-        first n samples of a larger search are those of a search with budget n.
+        It depends on the steps before it and on its place among its siblings, not on
+        the call it is sampled in: the first n answers of a larger search are those of
+        a search with budget n.
         """
-        turn = self.state.get("round", 0) if self.by_step else 0
-        first = 0 if self.by_step else len(roots(self.tree))
         return {
-            parent: [
-                sample_seed(self.seed, parent, turn, first + index)
-                for index in range(count)
-            ]
+            parent: self._seeds_after(parent, count)
             for parent, count in self.fitted.expansions
         }
+
+    def _seeds_after(self, parent: int | None, count: int) -> list[int]:
+        if parent is None:
+            known = len(roots(self.tree))
+            places = range(known, known + count)
+            return [sample_seed(self.seed, place) for place in places]
+        seed = self.tree[parent]["seed"]
+        return [sample_seed(seed, place) for place in range(count)]
 
     def requests(self) -> list[GenerationRequest]:
         """One request for each distinct prefix, whoever its parents are."""
@@ -251,22 +250,22 @@ class Proposal:
         for parent, seeds in self.seeds.items():
             for seed in seeds:
                 sample = generated.samples.get(seed)
-                added += self._chain(len(self.tree) + len(added), parent, sample)
+                added += self._chain(len(self.tree) + len(added), parent, seed, sample)
         ends = [sample["finish_reason"] for sample in generated.samples.values()]
-        counted = {"stop"} if self.by_step else {"stop", "length"}
-        trajectories = Spent(samples=sum(end in counted for end in ends))
+        # A step search counts its final candidates where it selects them.
+        trajectories = 0 if self.by_step else len(ends)
         update: SearchState = {
             "seed": self.seed,
             "tree": self._retired() + added,
             "proposed": [candidate["id"] for candidate in added],
-            "spent": add_spent(generated.spent, trajectories),
+            "spent": add_spent(generated.spent, Spent(samples=trajectories)),
             "degradations": self._narrowing() + self._losses(generated),
         }
         limit = self._cut_by(ends)
         return update if limit is None else {**update, "stop_reason": limit}
 
     def _chain(
-        self, first_id: int, parent: int | None, sample: Sample | None
+        self, first_id: int, parent: int | None, seed: int, sample: Sample | None
     ) -> list[Candidate]:
         """The steps of one sample; a lost sample is one failed candidate."""
         reason = "failed" if sample is None else sample["finish_reason"]
@@ -279,6 +278,7 @@ class Proposal:
                     id=candidate_id,
                     parent=candidate_id - 1 if chain else parent,
                     depth=len(chain) + self._depth(parent) + 1,
+                    seed=seed,
                     text=step["text"],
                     token_ids=list(step["token_ids"]),
                     logprob=step["logprob"],

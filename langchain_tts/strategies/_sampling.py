@@ -6,9 +6,9 @@ from typing import Literal
 
 from langchain_tts.budget import Budget
 from langchain_tts.search.select import roots
-from langchain_tts.search.state import SearchState
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._setting import Setting, runtime_context
+from langchain_tts.strategies.state import SearchState
 
 
 def plan(state: SearchState, setting: Setting) -> list[Expansion]:

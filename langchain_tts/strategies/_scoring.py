@@ -8,7 +8,7 @@ from functools import cached_property
 
 from langchain_tts.rewards.base import ScoreRequest, Scores
 from langchain_tts.search.select import first_of_equals
-from langchain_tts.search.state import Candidate, Message, path
+from langchain_tts.search.state import Candidate, Message, change, path
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Scoring:
                 values.setdefault(self.equal[step["id"]], score)
         ids = {step["id"] for steps in self._unscored for step in steps}
         return [
-            {**self.tree[i], "score": values[self.equal[i]]}
+            change(i, score=values[self.equal[i]])
             for i in sorted(ids)
             if self.tree[i]["score"] is None and self.equal[i] in values
         ]

@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from langgraph.runtime import get_runtime
 
 from langchain_tts.budget import Budget, Ledger, Spent
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
+from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies.context import SearchContext
 
 SCORING_TIME = 0.1
 """Share of a time limit that is kept for scoring what was generated."""
-
-VerifierUse = Literal["none", "votes", "steps"]
-"""`none`: a verifier is not even loaded. `votes`: it chooses among finished answers,
-which a majority vote can do without. `steps`: it steers the search."""
 
 
 class MissingVerifierError(ValueError):

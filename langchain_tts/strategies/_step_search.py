@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 
-from langchain_tts.search.state import SearchState
 from langchain_tts.strategies import _nodes
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies._graph import Graph, state_machine
+from langchain_tts.strategies.state import SearchState
 
 
 def build(
-    strategy: str, plan: _nodes.Plan, choose: _nodes.Choose
-) -> StateGraph[SearchState, SearchContext, SearchState, SearchState]:
+    strategy: str,
+    plan: _nodes.Plan,
+    choose: _nodes.Choose,
+    price: _nodes.Price = _nodes.one_sample,
+) -> Graph:
     """Build the loop of a step search.
 
     Args:
         strategy: Its name, for the result.
         plan: Which candidates get how many children.
         choose: Which of the proposed candidates are expanded next.
+        price: How many samples of the budget a final candidate stands for.
     """
-    graph = StateGraph(SearchState, SearchContext)
+    graph = state_machine()
     graph.add_node("propose", _nodes.propose(plan, by_step=True, verifier="steps"))
     graph.add_node("score", _nodes.score("steps"))
-    graph.add_node("select", _nodes.select(choose, "steps"))
+    graph.add_node("select", _nodes.select(choose, "steps", price))
     graph.add_node("aggregate", _nodes.aggregate(strategy, "steps"))
     graph.add_edge(START, "propose")
     graph.add_edge("propose", "score")

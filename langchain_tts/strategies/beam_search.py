@@ -1,7 +1,6 @@
 """Beam search against a verifier of steps.
 
-Snell et al. 2024 (section 5.2) and Liu et al. 2025 (section 3), with the end of Snell:
-N final candidates.
+Snell et al. 2024 (section 5.2) and Liu et al. 2025 (section 3).
 
 1. Sample N first steps from the question.
 2. Score each proposed step with the verifier.
@@ -16,46 +15,73 @@ N final candidates.
 5. Vote over the final candidates; a final candidate's last score is the verifier's
    score of its last step.
 
+That is the ending of Snell, with N final candidates (`ending="N"`). With
+`ending="N/M"`, as in the code of Liu et al., answers compete with steps for the
+max(1, N // M) beams: an answer among the best takes a beam with it, one that is not
+is pruned, and the search has that many final candidates, each of which stands for its
+beam's share of N.
+
 A step that was cut by a token limit, and a lost sample, is neither expanded nor final,
 and gives its place back. When the budget is spent, the answers that are final vote.
 
     START -> propose -> score -> select -> propose ... -> aggregate -> END
 
-Cost: at most N proposals a round and N final candidates. The verifier reads each
+Cost: at most N proposals a round, N final candidates or N // M. The verifier reads each
 distinct step once.
 """
 
 from __future__ import annotations
 
-from langgraph.graph import StateGraph
-
-from langchain_tts.search.select import Selection, finished, keep_best, share
-from langchain_tts.search.state import SearchState
+from langchain_tts.search.select import (
+    Selection,
+    beam_count,
+    finished,
+    keep_best,
+    keep_best_or_final,
+    share,
+)
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._setting import Setting
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.state import SearchState
 
 
-def build() -> StateGraph[SearchState, SearchContext, SearchState, SearchState]:
+def build() -> Graph:
     """Build the graph of beam search."""
-    return _step_search.build("beam_search", _plan, _choose)
+    return _step_search.build("beam_search", plan, choose, price)
 
 
 def _places(state: SearchState, setting: Setting) -> int:
-    return setting.budget.samples - len(finished(state.get("tree", [])))
+    """How many steps the next round may propose."""
+    samples, width = setting.budget.samples, setting.context.beam_width
+    final = len(finished(state.get("tree", [])))
+    if setting.context.ending == "N":
+        return samples - final
+    # Each of the N/M beams has a share of N, which ends with its answer.
+    return sum(share(samples, beam_count(samples, width))[final:])
 
 
-def _plan(state: SearchState, setting: Setting) -> list[Expansion]:
+def plan(state: SearchState, setting: Setting) -> list[Expansion]:
+    """Share the places over the beams, the better ones first."""
     parents: list[int | None] = [*state.get("frontier", [])] or [None]
     counts = share(_places(state, setting), len(parents))
     return [Expansion(*pair) for pair in zip(parents, counts, strict=True)]
 
 
-def _choose(state: SearchState, setting: Setting) -> Selection:
-    return keep_best(
-        state["tree"],
-        state["proposed"],
-        _places(state, setting),
-        setting.context.beam_width,
-    )
+def choose(state: SearchState, setting: Setting) -> Selection:
+    """Keep the best steps, as many as the places that are left allow."""
+    tree, proposed = state["tree"], state["proposed"]
+    samples, width = setting.budget.samples, setting.context.beam_width
+    if setting.context.ending == "N":
+        return keep_best(tree, proposed, _places(state, setting), width)
+    earlier = len(set(finished(tree)) - set(proposed))
+    return keep_best_or_final(tree, proposed, beam_count(samples, width) - earlier)
+
+
+def price(setting: Setting) -> int:
+    """Samples that a final candidate stands for: its beam's share of N."""
+    samples = setting.budget.samples
+    if setting.context.ending == "N":
+        return 1
+    return samples // beam_count(samples, setting.context.beam_width)

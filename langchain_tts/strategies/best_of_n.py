@@ -16,17 +16,16 @@ samples of a run at N are the run at n (`search.vote.nested_votes`).
 
 from __future__ import annotations
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 
-from langchain_tts.search.state import SearchState
 from langchain_tts.strategies import _nodes
+from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._sampling import enough, plan
-from langchain_tts.strategies.context import SearchContext
 
 
-def build() -> StateGraph[SearchState, SearchContext, SearchState, SearchState]:
+def build() -> Graph:
     """Build the graph of best-of-N."""
-    graph = StateGraph(SearchState, SearchContext)
+    graph = state_machine()
     graph.add_node("propose", _nodes.propose(plan, by_step=False, verifier="votes"))
     graph.add_node("score", _nodes.score("votes"))
     graph.add_node("aggregate", _nodes.aggregate("best_of_n", "votes"))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from langchain_tts.budget import Budget
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
-from langchain_tts.search.vote import Score, Vote
+from langchain_tts.search.state import Score, Vote
 
-__all__ = ["Score", "SearchContext", "SearchContextError", "Vote"]
+Ending = Literal["N", "N/M"]
+"""How many final candidates a beam search ends with."""
+
+EarlyStop = Literal["off", "certain", "confident"]
+"""When a majority vote takes no more samples."""
 
 
 class SearchContextError(ValueError):
@@ -36,6 +41,20 @@ class SearchContext:
         temperature: Of sampling.
         score: How step scores become a trajectory score.
         vote: How trajectories become an answer.
+        ending: Beam search: `N` final candidates (Snell et al. 2024), or `N/M` (Liu et
+            al. 2025), where answers compete with steps for the beams.
+        lookahead: Lookahead search: k, how many steps a proposed step is followed.
+        sequential_to_parallel: Revision: length of a chain over number of chains.
+        early_stop: Majority vote: stop when the leader can no longer be overtaken
+            (`certain`), or leads with `confidence` (`confident`).
+        confidence: Probability in (0.5, 1) that the leader is the most likely answer.
+        resample_below: Particle filter: effective sample size, as a share of the
+            particles, under which they are resampled.
+        annealing: Particle filter: temperature of the first resampling, falling to 1;
+            1 is the plain particle filter, more keeps more of its variety.
+        exploration: Monte Carlo tree search: weight of what was visited little.
+        lockstep: DVTS: let all subtrees take each step together, in one batch, so that
+            every step can be looked at and saved. The tree is the same without.
 
     Raises:
         SearchContextError: If a parameter is out of its range.
@@ -51,19 +70,49 @@ class SearchContext:
     temperature: float = 0.8
     score: Score = "last"
     vote: Vote = "max"
+    ending: Ending = "N"
+    lookahead: int = 1
+    sequential_to_parallel: float = 1.0
+    early_stop: EarlyStop = "off"
+    confidence: float = 0.95
+    resample_below: float = 0.5
+    annealing: float = 1.0
+    exploration: float = 1.0
+    lockstep: bool = True
 
     def __post_init__(self) -> None:
         """Refuse parameters that would fail in the middle of a search."""
         for name in ("beam_width", "max_rounds", "max_step_tokens", "max_tokens"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                msg = f"{name} is {value!r}; give a whole number above 0"
-                raise SearchContextError(msg)
-        if not 0.0 <= self.temperature < math.inf:
-            msg = f"temperature is {self.temperature!r}; give 0 or more, e.g. 0.8"
-            raise SearchContextError(msg)
-        for name, kinds in (("score", get_args(Score)), ("vote", get_args(Vote))):
+            self._check_whole(name, 1)
+        self._check_whole("lookahead", 0)
+        self._check_number("temperature", "0 or more, e.g. 0.8", lambda x: x >= 0)
+        self._check_number("sequential_to_parallel", "more than 0", lambda x: x > 0)
+        self._check_number("confidence", "0.5 to 1", lambda x: 0.5 < x < 1)  # noqa: PLR2004
+        self._check_number("resample_below", "0 to 1", lambda x: 0 <= x <= 1)
+        self._check_number("annealing", "1 or more", lambda x: x >= 1)
+        self._check_number("exploration", "0 or more", lambda x: x >= 0)
+        for name, kinds in (
+            ("score", get_args(Score)),
+            ("vote", get_args(Vote)),
+            ("ending", get_args(Ending)),
+            ("early_stop", get_args(EarlyStop)),
+        ):
             value = getattr(self, name)
             if value not in kinds:
                 msg = f"{name} is {value!r}; it is one of {', '.join(kinds)}"
                 raise SearchContextError(msg)
+
+    def _check_whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or value < least:
+            msg = f"{name} is {value!r}; give a whole number of at least {least}"
+            raise SearchContextError(msg)
+
+    def _check_number(
+        self, name: str, wanted: str, usable: Callable[[float], bool]
+    ) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, (int, float)) and math.isfinite(value)
+        if not number or not usable(value):
+            msg = f"{name} is {value!r}; give a number: {wanted}"
+            raise SearchContextError(msg)

@@ -23,8 +23,6 @@ distinct step once.
 
 from __future__ import annotations
 
-from langgraph.graph import StateGraph
-
 from langchain_tts.search.select import (
     Selection,
     beam_count,
@@ -34,14 +32,14 @@ from langchain_tts.search.select import (
     share,
     subtrees,
 )
-from langchain_tts.search.state import SearchState
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._setting import Setting
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.state import SearchState
 
 
-def build() -> StateGraph[SearchState, SearchContext, SearchState, SearchState]:
+def build() -> Graph:
     """Build the graph of DVTS."""
     return _step_search.build("dvts", _plan, _choose)
 

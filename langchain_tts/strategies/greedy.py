@@ -7,18 +7,18 @@ Cost: one sample, whatever N is. No verifier.
 
 from __future__ import annotations
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
 
-from langchain_tts.search.state import SearchState
 from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._setting import Setting
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.state import SearchState
 
 
-def build() -> StateGraph[SearchState, SearchContext, SearchState, SearchState]:
+def build() -> Graph:
     """Build the graph of greedy decoding."""
-    graph = StateGraph(SearchState, SearchContext)
+    graph = state_machine()
     graph.add_node(
         "propose",
         _nodes.propose(_plan, by_step=False, verifier="none", temperature=0.0),

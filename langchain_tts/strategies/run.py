@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, cast
 from langchain_core.runnables import RunnableConfig
 
 from langchain_tts.budget import Budget
-from langchain_tts.search.state import Message, SearchResult, SearchState
+from langchain_tts.search.state import Message, SearchResult
 from langchain_tts.strategies import Strategy, get_strategy
 from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.state import SearchInput, SearchState, result_of
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-    Compiled = CompiledStateGraph[SearchState, SearchContext, SearchState, SearchState]
+    Compiled = CompiledStateGraph[SearchState, SearchContext, SearchInput, SearchState]
 
-_PHASES = 3
-"""Supersteps of one round: propose, score, select."""
+_PHASES = 4
+"""Supersteps of one round at most: propose, look ahead, score, select."""
 
 _ENDS = 8
 """Supersteps before the first round and after the last one, generously."""
@@ -56,7 +57,7 @@ def solve(
     state = graph.invoke(
         _start(messages, seed), _configured(config, context), context=context
     )
-    return cast("SearchState", state)["result"]
+    return result_of(cast("SearchState", state))
 
 
 async def asolve(
@@ -75,7 +76,7 @@ async def asolve(
     state = await graph.ainvoke(
         _start(messages, seed), _configured(config, context), context=context
     )
-    return cast("SearchState", state)["result"]
+    return result_of(cast("SearchState", state))
 
 
 def stream_search(
@@ -108,8 +109,8 @@ def _compiled(strategy: Strategy) -> Compiled:
     return strategy.build().compile(checkpointer=False, name=strategy.name)
 
 
-def _start(messages: Sequence[Message], seed: int | None) -> SearchState:
-    state: SearchState = {"messages": list(messages)}
+def _start(messages: Sequence[Message], seed: int | None) -> SearchInput:
+    state: SearchInput = {"messages": list(messages)}
     return state if seed is None else {**state, "seed": seed}
 
 
@@ -118,9 +119,9 @@ def _configured(
 ) -> RunnableConfig:
     """The caller's config with a step limit that no search reaches.
 
-    Without one a surrounding chain's limit of 25 would end a search early. Sampling
-    takes at most a superstep a sample, step search three a round.
+    Without one a surrounding chain's limit of 25 would end a search early. A tree
+    search takes the most supersteps: at most `max_rounds` rounds for each sample.
     """
     samples = Budget.parse(context.budget).samples
-    limit = _PHASES * context.max_rounds + samples + _ENDS
+    limit = _PHASES * context.max_rounds * samples + _ENDS
     return RunnableConfig(**{**(config or {}), "recursion_limit": limit})

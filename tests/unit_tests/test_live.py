@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -13,11 +14,12 @@ from langchain_tts.budget import Budget
 from langchain_tts.search.state import (
     Candidate,
     FinalCandidate,
+    Outcome,
     SearchResult,
-    SearchState,
     Status,
     path,
 )
+from langchain_tts.strategies.state import SearchState
 
 FRAME = Frame("What is (12+7)*3?", "beam_search", Budget(6, tokens=400))
 
@@ -32,6 +34,7 @@ def _step(
     return Candidate(
         id=candidate_id,
         parent=parent,
+        seed=0,
         depth=1 if parent is None else 2,
         text=text,
         token_ids=[1],
@@ -81,6 +84,7 @@ RESULT = SearchResult(
         {"answer": "57", "count": 2, "weight": 1.6},
         {"answer": "56", "count": 1, "weight": 0.2},
     ],
+    table=[],
     tree=TREE,
     degradations=[],
 )
@@ -91,7 +95,8 @@ MIDDLE = SearchState(
     round=1,
     spent={"samples": 3, "generated_tokens": 30},
 )
-LAST = SearchState(tree=TREE, seed=7, round=2, spent=RESULT["spent"], result=RESULT)
+OUTCOME = cast("Outcome", {k: v for k, v in RESULT.items() if k != "tree"})
+LAST = SearchState(tree=TREE, seed=7, round=2, spent=RESULT["spent"], result=OUTCOME)
 
 
 def _drawn(snapshot: SearchState, *, width: int = 90, max_lines: int = 28) -> list[str]:
@@ -184,7 +189,7 @@ def test_without_a_terminal_there_are_plain_lines_and_the_result() -> None:
     console = Console(file=StringIO(), width=80, force_terminal=False)
     with console.capture() as capture:
         result = show([FIRST, MIDDLE, LAST], FRAME, console)
-    assert result is RESULT
+    assert result == RESULT
     lines = capture.get().splitlines()
     assert lines[0] == "beam_search, N 6 · tokens 400"
     assert lines[1] == plain(MIDDLE)
@@ -195,7 +200,7 @@ def test_without_a_terminal_there_are_plain_lines_and_the_result() -> None:
 def test_on_a_terminal_the_last_picture_stays() -> None:
     console = Console(file=StringIO(), width=80, force_terminal=True)
     with console.capture() as capture:
-        assert show([FIRST, LAST], FRAME, console) is RESULT
+        assert show([FIRST, LAST], FRAME, console) == RESULT
     assert "★ chosen" in capture.get()
 
 

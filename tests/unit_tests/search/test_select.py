@@ -31,6 +31,7 @@ def candidate(
         id=candidate_id,
         parent=parent,
         depth=1,
+        seed=0,
         text=text,
         token_ids=[1],
         logprob=logprob,

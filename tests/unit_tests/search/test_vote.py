@@ -5,10 +5,8 @@ from typing import Any, get_args
 
 import pytest
 
-from langchain_tts.search.state import Candidate, FinalCandidate, Status
+from langchain_tts.search.state import Candidate, FinalCandidate, Score, Status, Vote
 from langchain_tts.search.vote import (
-    Score,
-    Vote,
     all_votes,
     decide,
     nested_votes,
@@ -153,6 +151,7 @@ def test_smaller_budgets_see_the_first_samples_only() -> None:
             id=candidate_id,
             parent=parent,
             depth=1 if parent is None else 2,
+            seed=0,
             text="s",
             token_ids=[1],
             logprob=-1.0,

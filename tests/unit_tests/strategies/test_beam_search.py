@@ -36,18 +36,19 @@ class Oracle:
     final: list[Prefix] = field(default_factory=list)
 
     def run(self) -> list[Prefix]:
-        beams: list[tuple[int | None, Prefix]] = [(None, ())]
-        for turn in range(self.rounds):
+        beams: list[tuple[int, Prefix]] = [(self.seed, ())]
+        for _ in range(self.rounds):
             open_places = self.n - len(self.final)
             proposals = []
-            for place, (parent, prefix) in enumerate(beams):
+            for place, (drawn, prefix) in enumerate(beams):
                 # The first `open_places mod beams` beams get the odd ones.
                 children_here = len(range(place, open_places, len(beams)))
                 for i in range(children_here):
-                    rng = random.Random(sample_seed(self.seed, parent, turn, i))
+                    seed = sample_seed(drawn, i)
+                    rng = random.Random(seed)
                     step, end = draw(self.language(prefix), rng, 999, 0.8)
                     path = (*prefix, step["text"])
-                    proposals.append((self.born, path, end, step["logprob"]))
+                    proposals.append((seed, path, end, step["logprob"]))
                     self.born += 1
             self.final += [path for _, path, end, _ in proposals if end == "stop"]
             going = [p for p in proposals if p[2] == "step"]

@@ -24,28 +24,29 @@ def oracle(seed: int, n: int, m: int) -> tuple[list[Prefix], int]:
     language = random_language(seed, depth=5)
     count = n // m or 1
     sizes = [n // count + (i < n % count) for i in range(count)]
-    subtrees: list[tuple[int | None, Prefix, int]] = [(None, (), k) for k in sizes]
+    subtrees: list[tuple[int, Prefix, int]] = [(seed, (), k) for k in sizes]
     finals: list[Prefix] = []
-    born = turn = 0
+    born = 0
     while subtrees:
-        going: list[tuple[int | None, Prefix, int]] = []
-        for place, (parent, prefix, width) in enumerate(subtrees):
-            offset = sum(sizes[:place]) if parent is None else 0
-            best: tuple[float, float, int, Prefix] | None = None
+        going: list[tuple[int, Prefix, int]] = []
+        for place, (drawn, prefix, width) in enumerate(subtrees):
+            offset = 0 if prefix else sum(sizes[:place])
+            best: tuple[float, float, int, Prefix, int] | None = None
             answers = []
             for i in range(width):
-                rng = random.Random(sample_seed(seed, parent, turn, offset + i))
+                child = sample_seed(drawn, offset + i)
+                rng = random.Random(child)
                 step, end = draw(language(prefix), rng, 999, 0.8)
                 path = (*prefix, step["text"])
-                merit = (hash_score(path), step["logprob"], -born, path)
+                merit = (hash_score(path), step["logprob"], -born, path, child)
                 best = merit if best is None else max(best, merit)
                 if end == "stop":
                     answers.append(path)
                 born += 1
             finals += answers
             if best is not None and best[3] not in answers:
-                going.append((-best[2], best[3], width - len(answers)))
-        subtrees, turn = going, turn + 1
+                going.append((best[4], best[3], width - len(answers)))
+        subtrees = going
     return finals, born
 
 

@@ -113,7 +113,7 @@ def test_the_chosen_candidate_comes_first_then_the_best() -> None:
 
 
 def test_one_failed_sample_of_eight_leaves_seven() -> None:
-    lost = sample_seed(7, None, 0, 3)
+    lost = sample_seed(7, 3)
     policy = TreePolicy(random_language(2), broken=lambda seed: seed == lost)
     result = search("majority_vote", policy, budget=8)
     assert len(result["candidates"]) == 7
@@ -154,7 +154,7 @@ def test_samples_that_fail_after_others_answered_end_the_search_with_these() -> 
     result = search("majority_vote", policy, budget=Budget(samples=4, tokens=200))
     assert result["answer"] is not None
     assert result["degradations"] == [
-        "2 of 2 samples failed and were dropped: OSError: gone"
+        "3 of 3 samples failed and were dropped: OSError: gone"
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from langchain_tts.evaluation.sweep import Row, accuracy
-from langchain_tts.strategies.context import Vote
+from langchain_tts.search.state import Vote
 from langchain_tts.tinymath import WEIGHTS, card
 from langchain_tts.tinymath.gates import Gate, Measured, judge
 
