@@ -90,6 +90,28 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the rendered chat prompt."""
 
+    @abstractmethod
+    def read_step(
+        self,
+        messages: Sequence[Message],
+        prefix: Sequence[int],
+        text: str,
+        *,
+        ends: bool,
+    ) -> Step:
+        """Read a step that somebody else wrote, as if it had been generated.
+
+        Args:
+            messages: The conversation.
+            prefix: Token ids of the steps before it.
+            text: The step, without the delimiter.
+            ends: Whether the answer is complete with it.
+
+        Returns:
+            The step with the ids of its tokens, the delimiter's or the end's included,
+            and their log-probability.
+        """
+
     def invoke(
         self,
         input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)

@@ -47,6 +47,16 @@ class CountingPolicy(Policy):
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message["content"].split()) for message in messages)
 
+    def read_step(
+        self,
+        messages: Sequence[Message],
+        prefix: Sequence[int],
+        text: str,
+        *,
+        ends: bool,
+    ) -> Step:
+        return Step(text=text, token_ids=[5, STEP_END], logprob=-0.5)
+
     def _generation(self, request: GenerationRequest) -> Generation:
         depth = request["prefix"].count(STEP_END)
         prompt = self.count_prompt_tokens(request["messages"]) + len(request["prefix"])

@@ -113,6 +113,21 @@ class TreePolicy(Policy):
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         return question_tokens(messages)
 
+    def read_step(
+        self,
+        messages: Sequence[Message],
+        prefix: Sequence[int],
+        text: str,
+        *,
+        ends: bool,
+    ) -> Step:
+        known = {c.text: c.probability for c in self.language(decode(prefix))}
+        return Step(
+            text=text,
+            token_ids=[*map(ord, text), ANSWER_END if ends else STEP_END],
+            logprob=math.log(known.get(text, 1e-3)),
+        )
+
     def _generation(self, request: GenerationRequest) -> Generation:
         prompt = question_tokens(request["messages"]) + len(request["prefix"])
         self.prompt_tokens += prompt

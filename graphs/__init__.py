@@ -1,0 +1,1 @@
+"""What `langgraph dev` and Studio open: one module a strategy."""
