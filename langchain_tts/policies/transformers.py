@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from langchain_tts.engines.decode import Prompt, TokenSample
 from langchain_tts.engines.errors import PromptTooLongError
+from langchain_tts.engines.extend import Extension
 from langchain_tts.engines.loading import LoadedModel, load
 from langchain_tts.policies.base import (
+    STEP_DELIMITER,
     Generation,
     GenerationRequest,
     Policy,
@@ -63,6 +65,34 @@ class TransformersPolicy(Policy):
         """
         prompts = [self._prompt(request) for request in requests]
         return self.model.engine.generate(prompts, self._generations)
+
+    def read_step(
+        self,
+        messages: Sequence[Message],
+        prefix: Sequence[int],
+        text: str,
+        *,
+        ends: bool,
+    ) -> Step:
+        """Read a step that somebody else wrote, as if it had been generated.
+
+        Raises:
+            PromptTooLongError: If it does not fit the context window.
+        """
+        ids = self.model.encode(text if ends else text + STEP_DELIMITER)
+        if ends:
+            ids.append(self.model.tokenizer.eos_token_id)
+        before = [*self.model.chat_ids(messages), *prefix]
+        if len(before) + len(ids) > self.context_window:
+            msg = (
+                f"the step ends {len(before) + len(ids)} tokens after the beginning, "
+                f"but policy {self.name!r} reads at most {self.context_window}; "
+                "write a shorter step"
+            )
+            raise PromptTooLongError(msg)
+        reading = Extension.logprobs([*before, *ids], len(before))
+        done = self.model.engine.extend([reading], lambda _done: reading.result)
+        return Step(text=text, token_ids=ids, logprob=float(done.result().sum()))
 
     def _prompt(self, request: GenerationRequest) -> Prompt:
         """The token ids of a request, fitted into the context window."""

@@ -99,6 +99,21 @@ def test_logprobs_equal_a_full_forward_pass(
             start = stop
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_step_that_somebody_wrote_is_read_as_if_generated(
+    policy: TransformersPolicy, plain: Any, ends: bool
+) -> None:
+    prefix = policy.model.encode("4+4=8\n\n")
+    step = policy.read_step(question(), prefix, "8+1=9", ends=ends)
+    written = "8+1=9" if ends else "8+1=9\n\n"
+    assert step["token_ids"] == policy.model.encode(written) + [END] * ends
+    before = [*policy.model.chat_ids(question()), *prefix]
+    expected = sum(plain_logprobs(plain, before, step["token_ids"]))
+    assert step["logprob"] == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(PromptTooLongError, match="write a shorter step"):
+        policy.read_step(question(), prefix, "8+1=9 " * 99, ends=ends)
+
+
 def test_steps_are_cut_after_delimiters_and_say_so(policy: TransformersPolicy) -> None:
     tokenizer = policy.model.tokenizer
     for by_step in (True, False):
