@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_tts.budget import Ledger, Spent, add_spent
 from langchain_tts.policies.base import Generation, GenerationRequest, Policy, Sample
@@ -61,7 +62,14 @@ class Work:
     function: Callable[[], Any]
 
 
-Effect = Call | Wait | Work
+@dataclass(frozen=True)
+class Together:
+    """Parts of a search that run at once, none waiting for another."""
+
+    parts: Sequence[Steps]
+
+
+Effect = Call | Wait | Work | Together
 Steps = Generator[Effect, Any, SearchState]
 
 
@@ -69,9 +77,43 @@ Phase = Callable[[SearchState, Setting], SearchState | Steps]
 """One node's logic: a pure function, or a generator where it needs something done."""
 
 
-def node(
-    phase: Phase, verifier: VerifierUse, name: str
-) -> RunnableLambda[SearchState, SearchState]:
+class Node(Runnable[SearchState, SearchState]):
+    """A function with a sync and an async form.
+
+    LangGraph traces its nodes itself: a `RunnableLambda` would do so a second time, and
+    cost as much as the rest of LangGraph's work on a step.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[SearchState, RunnableConfig], SearchState],
+        arun: Callable[[SearchState, RunnableConfig], Awaitable[SearchState]],
+        name: str,
+    ) -> None:
+        self.name = name
+        self._run = run
+        self._arun = arun
+
+    def invoke(
+        self,
+        input: SearchState,  # noqa: A002 (the name is Runnable's)
+        config: RunnableConfig | None = None,
+        **_kwargs: Any,
+    ) -> SearchState:
+        """Run it, blocking."""
+        return self._run(input, config or {})
+
+    async def ainvoke(
+        self,
+        input: SearchState,  # noqa: A002 (the name is Runnable's)
+        config: RunnableConfig | None = None,
+        **_kwargs: Any,
+    ) -> SearchState:
+        """Run it without blocking the event loop."""
+        return await self._arun(input, config or {})
+
+
+def node(phase: Phase, verifier: VerifierUse, name: str) -> Node:
     """Make a LangGraph node of a phase, and charge its seconds.
 
     Models that are named are resolved here, so that a graph can be run from a form;
@@ -84,7 +126,7 @@ def node(
         update = phase(state, setting)
         if isinstance(update, Generator):
             update = _drive(update, config)
-        return _charge(update, started)
+        return charged(update, started)
 
     async def arun(state: SearchState, config: RunnableConfig) -> SearchState:
         setting = await abind(runtime_context(), verifier)
@@ -92,12 +134,13 @@ def node(
         update = phase(state, setting)
         if isinstance(update, Generator):
             update = await _adrive(update, config)
-        return _charge(update, started)
+        return charged(update, started)
 
-    return RunnableLambda(run, afunc=arun, name=name)
+    return Node(run, arun, name)
 
 
-def _charge(update: SearchState, started: float) -> SearchState:
+def charged(update: SearchState, started: float) -> SearchState:
+    """An update with the seconds that it took since `started`."""
     seconds = Spent(seconds=time.monotonic() - started)
     return {**update, "spent": add_spent(update.get("spent", {}), seconds)}
 
@@ -146,6 +189,11 @@ def _perform(effect: Effect, config: RunnableConfig) -> object:
             return None
         case Work(function):
             return function()
+        case Together(parts):
+            # In a thread of its own: the caller's may run an event loop.
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                run = copy_context().run
+                return thread.submit(run, asyncio.run, _all(parts, config)).result()
 
 
 async def _aperform(effect: Effect, config: RunnableConfig) -> object:
@@ -157,6 +205,17 @@ async def _aperform(effect: Effect, config: RunnableConfig) -> object:
             return None
         case Work(function):
             return await asyncio.to_thread(function)
+        case Together(parts):
+            return await _all(parts, config)
+
+
+async def _all(parts: Sequence[Steps], config: RunnableConfig) -> list[SearchState]:
+    tasks = [asyncio.ensure_future(_adrive(part, config)) for part in parts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from langchain_core.runnables import RunnableLambda
-
 from langchain_tts.budget import Spent
 from langchain_tts.search.select import Selection
 from langchain_tts.search.state import change
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import (
+    Node,
+    Phase,
     Steps,
     Work,
     generate,
@@ -29,8 +29,6 @@ from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._scoring import Scoring
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies.state import SearchState
-
-Node = RunnableLambda[SearchState, SearchState]
 
 Plan = Callable[[SearchState, Setting], list[Expansion]]
 """Which candidates get how many children, best first."""
@@ -62,6 +60,18 @@ def propose(
         verifier: What the strategy uses a verifier for.
         temperature: Of sampling; None takes the context's.
     """
+    phase = proposing(plan, by_step=by_step, temperature=temperature)
+    return node(phase, verifier, "propose")
+
+
+def proposing(
+    plan: Plan,
+    *,
+    by_step: bool,
+    temperature: float | None = None,
+    first_place: int | None = None,
+) -> Phase:
+    """The logic of `propose`, for a whole tree or for a subtree (`Proposal`)."""
 
     def phase(state: SearchState, setting: Setting) -> Steps:
         proposal = Proposal(
@@ -72,6 +82,7 @@ def propose(
             temperature=(
                 setting.context.temperature if temperature is None else temperature
             ),
+            first_place=first_place,
         )
         if not proposal.fitted.expansions:
             return proposal.refused()
@@ -79,7 +90,7 @@ def propose(
         generated = yield from generate(requests, setting, proposal.spent)
         return proposal.absorb(generated)
 
-    return node(phase, verifier, "propose")
+    return phase
 
 
 def score(verifier: VerifierUse) -> Node:
@@ -88,29 +99,30 @@ def score(verifier: VerifierUse) -> Node:
     A verifier that fails three times is lost: the search goes on without it, records
     that, and decides by majority.
     """
+    return node(scoring, verifier, "score")
 
-    def phase(state: SearchState, setting: Setting) -> Steps:
-        if setting.prm is None or lost_verifier(state):
-            return {}
-        scoring = Scoring(state["messages"], state.get("tree", []))
-        requests = scoring.requests()
-        if not requests:
-            return {"tree": scoring.scored([])}
-        if setting.ledger(state.get("spent", {})).exhausted() == "seconds":
-            return {"stop_reason": "seconds"}
-        outcome = yield from verify(requests, setting.prm)
-        if outcome.scores is None:
-            loss = f"{PRM_LOST}, decided by majority: {describe(outcome.problem)}"
-            return {"degradations": [loss], "spent": outcome.spent}
-        cut = sum(answer["dropped_steps"] > 0 for answer in outcome.scores)
-        note = f"the verifier could not read the first steps of {cut} candidates"
-        return {
-            "tree": scoring.scored(outcome.scores),
-            "spent": outcome.spent,
-            "degradations": [note] if cut else [],
-        }
 
-    return node(phase, verifier, "score")
+def scoring(state: SearchState, setting: Setting) -> Steps:
+    """The logic of `score`."""
+    if setting.prm is None or lost_verifier(state):
+        return {}
+    unscored = Scoring(state["messages"], state.get("tree", []))
+    requests = unscored.requests()
+    if not requests:
+        return {"tree": unscored.scored([])}
+    if setting.ledger(state.get("spent", {})).exhausted() == "seconds":
+        return {"stop_reason": "seconds"}
+    outcome = yield from verify(requests, setting.prm)
+    if outcome.scores is None:
+        loss = f"{PRM_LOST}, decided by majority: {describe(outcome.problem)}"
+        return {"degradations": [loss], "spent": outcome.spent}
+    cut = sum(answer["dropped_steps"] > 0 for answer in outcome.scores)
+    note = f"the verifier could not read the first steps of {cut} candidates"
+    return {
+        "tree": unscored.scored(outcome.scores),
+        "spent": outcome.spent,
+        "degradations": [note] if cut else [],
+    }
 
 
 def select(
@@ -125,6 +137,11 @@ def select(
         verifier: What the strategy uses a verifier for.
         price: How many samples of the budget a final candidate stands for.
     """
+    return node(selecting(choose, price), verifier, "select")
+
+
+def selecting(choose: Choose, price: Price = one_sample) -> Phase:
+    """The logic of `select`."""
 
     def phase(state: SearchState, setting: Setting) -> SearchState:
         if state.get("stop_reason") and not state.get("proposed"):
@@ -150,7 +167,7 @@ def select(
             update["stop_reason"] = state.get("stop_reason") or "rounds"
         return update
 
-    return node(phase, verifier, "select")
+    return phase
 
 
 def aggregate(strategy: str, verifier: VerifierUse) -> Node:

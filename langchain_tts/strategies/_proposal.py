@@ -47,6 +47,12 @@ class QuestionError(ValueError):
     """A question that cannot be asked."""
 
 
+def search_seed(state: SearchState) -> int:
+    """The seed of a search: a new one where the state has none."""
+    seed = state.get("seed")
+    return secrets.randbits(32) if seed is None else seed
+
+
 def sample_seed(parent_seed: int, index: int) -> int:
     """The seed of one sample: the same in every process, batch and order of work.
 
@@ -92,6 +98,8 @@ class Proposal:
         plan: Which candidates get how many children, best first.
         by_step: One step a sample (True), or the whole rest of the answer.
         temperature: Of sampling.
+        first_place: Where the tree is only one of the search's subtrees: the place of
+            its first root among all roots. Then it may be lost without an error.
     """
 
     state: SearchState
@@ -99,12 +107,12 @@ class Proposal:
     plan: Sequence[Expansion]
     by_step: bool
     temperature: float
+    first_place: int | None = None
 
     @cached_property
     def seed(self) -> int:
         """The search's seed, drawn now if the state has none."""
-        seed = self.state.get("seed")
-        return secrets.randbits(32) if seed is None else seed
+        return search_seed(self.state)
 
     @property
     def tree(self) -> list[Candidate]:
@@ -212,7 +220,7 @@ class Proposal:
 
     def _seeds_after(self, parent: int | None, count: int) -> list[int]:
         if parent is None:
-            known = len(roots(self.tree))
+            known = (self.first_place or 0) + len(roots(self.tree))
             places = range(known, known + count)
             return [sample_seed(self.seed, place) for place in places]
         seed = self.tree[parent]["seed"]
@@ -310,7 +318,8 @@ class Proposal:
         if not lost:
             return []
         why = describe(generated.problem)
-        if lost == wanted and not finished(self.tree):
+        whole = self.first_place is None
+        if whole and lost == wanted and not finished(self.tree):
             msg = (
                 f"policy {self.setting.policy.name!r} failed on all {wanted} samples: "
                 f"{why}; check that the model runs, then ask again"

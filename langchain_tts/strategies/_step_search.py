@@ -26,20 +26,32 @@ def build(
         price: How many samples of the budget a final candidate stands for.
     """
     graph = state_machine()
+    graph.add_edge(START, "propose")
+    add_loop(graph, strategy, plan, choose, price)
+    return graph
+
+
+def add_loop(
+    graph: Graph,
+    strategy: str,
+    plan: _nodes.Plan,
+    choose: _nodes.Choose,
+    price: _nodes.Price = _nodes.one_sample,
+) -> None:
+    """Add all of a step search but the edge to its first node, `propose`."""
     graph.add_node("propose", _nodes.propose(plan, by_step=True, verifier="steps"))
     graph.add_node("score", _nodes.score("steps"))
     graph.add_node("select", _nodes.select(choose, "steps", price))
     graph.add_node("aggregate", _nodes.aggregate(strategy, "steps"))
-    graph.add_edge(START, "propose")
     graph.add_edge("propose", "score")
     graph.add_edge("score", "select")
     graph.add_conditional_edges(
-        "select", _next, {"propose": "propose", "done": "aggregate"}
+        "select", going_on, {"propose": "propose", "done": "aggregate"}
     )
     graph.add_edge("aggregate", END)
-    return graph
 
 
-def _next(state: SearchState) -> Literal["propose", "done"]:
+def going_on(state: SearchState) -> Literal["propose", "done"]:
+    """Whether there is another round."""
     done = state.get("stop_reason") or not state.get("frontier")
     return "done" if done else "propose"

@@ -13,7 +13,14 @@ al. 2025 (section 3).
    with 2, for at most `max_rounds` rounds.
 5. Vote over the final candidates of all subtrees.
 
-All subtrees advance together, in one batch a round.
+No subtree waits for another: each one's next call goes out as soon as its last one has
+come back, and an engine that batches continuously merges what comes from all.
+
+    START -> subtrees -> aggregate -> END
+
+Where the steps are looked at or saved (`lockstep`), and where all subtrees draw on one
+ceiling of tokens or FLOPs, they advance together, in one batch a round. The tree is the
+same.
 
     START -> propose -> score -> select -> propose ... -> aggregate -> END
 
@@ -23,6 +30,11 @@ distinct step once.
 
 from __future__ import annotations
 
+from typing import Literal
+
+from langgraph.graph import START
+
+from langchain_tts.budget import Budget
 from langchain_tts.search.select import (
     Selection,
     beam_count,
@@ -32,16 +44,37 @@ from langchain_tts.search.select import (
     share,
     subtrees,
 )
-from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
-from langchain_tts.strategies._graph import Graph
-from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._calls import node
+from langchain_tts.strategies._graph import Graph, state_machine
+from langchain_tts.strategies._setting import Setting, runtime_context
+from langchain_tts.strategies._step_search import add_loop
+from langchain_tts.strategies._subtrees import side_by_side
 from langchain_tts.strategies.state import SearchState
 
 
 def build() -> Graph:
     """Build the graph of DVTS."""
-    return _step_search.build("dvts", _plan, _choose)
+    graph = state_machine()
+    subtrees_node = node(side_by_side(_plan, _choose, _sizes), "steps", "subtrees")
+    graph.add_node("subtrees", subtrees_node)
+    graph.add_conditional_edges(
+        START, _entry, {"in lockstep": "propose", "side by side": "subtrees"}
+    )
+    add_loop(graph, "dvts", _plan, _choose)
+    graph.add_edge("subtrees", "aggregate")
+    return graph
+
+
+def _entry(_state: SearchState) -> Literal["in lockstep", "side by side"]:
+    context = runtime_context()
+    budget = Budget.parse(context.budget)
+    shared = budget.tokens is not None or budget.flops is not None
+    return "in lockstep" if context.lockstep or shared else "side by side"
+
+
+def _sizes(setting: Setting) -> list[int]:
+    return share(setting.budget.samples, _count(setting))
 
 
 def _owners(state: SearchState, setting: Setting) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
@@ -55,7 +56,7 @@ def solve(
     """
     graph = _compiled(get_strategy(strategy))
     state = graph.invoke(
-        _start(messages, seed), _configured(config, context), context=context
+        _start(messages, seed), _configured(config, context), context=_unseen(context)
     )
     return result_of(cast("SearchState", state))
 
@@ -74,7 +75,7 @@ async def asolve(
     """
     graph = _compiled(get_strategy(strategy))
     state = await graph.ainvoke(
-        _start(messages, seed), _configured(config, context), context=context
+        _start(messages, seed), _configured(config, context), context=_unseen(context)
     )
     return result_of(cast("SearchState", state))
 
@@ -112,6 +113,11 @@ def _compiled(strategy: Strategy) -> Compiled:
 def _start(messages: Sequence[Message], seed: int | None) -> SearchInput:
     state: SearchInput = {"messages": list(messages)}
     return state if seed is None else {**state, "seed": seed}
+
+
+def _unseen(context: SearchContext) -> SearchContext:
+    """The context of a search of which only the result is looked at."""
+    return replace(context, lockstep=False)
 
 
 def _configured(

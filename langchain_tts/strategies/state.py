@@ -7,9 +7,10 @@ tree again, so that a saved search stays proportional to what was generated.
 from __future__ import annotations
 
 import operator
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from langgraph.channels import DeltaChannel
+from typing_extensions import TypedDict
 
 from langchain_tts.budget import Spent, add_spent
 from langchain_tts.search.state import Candidate, Message, Outcome, SearchResult, merge
@@ -49,6 +50,20 @@ class SearchState(SearchInput, total=False):
     """Tree search: the candidate at which each simulation ended, in their order."""
     chains: list[list[int]]
     """Revision: for each chain the last steps of its answers, in their order."""
+    wanted: int
+    """Majority vote: how many samples the next call takes; fewer cannot settle it."""
+
+
+def apply(state: SearchState, update: SearchState) -> SearchState:
+    """The state after an update, as the channels of a graph would have it."""
+    return {
+        **state,
+        **update,
+        "tree": merge(state.get("tree", []), [update.get("tree", [])]),
+        "spent": add_spent(state.get("spent", {}), update.get("spent", {})),
+        "degradations": state.get("degradations", []) + update.get("degradations", []),
+        "visited": state.get("visited", []) + update.get("visited", []),
+    }
 
 
 def result_of(state: SearchState) -> SearchResult:

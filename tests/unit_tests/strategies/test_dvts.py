@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import pytest
 
+from langchain_tts.budget import Budget
+from langchain_tts.policies.base import Generation, GenerationRequest
+from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._proposal import sample_seed
+from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.run import stream_search
+from langchain_tts.strategies.state import SearchState
 from tests.unit_tests.fakes import (
+    QUESTION,
     Continuation,
+    Language,
     Prefix,
     TreePolicy,
     TreePrm,
+    decode,
     draw,
     hash_score,
     random_language,
@@ -79,4 +91,129 @@ def test_a_good_subtree_never_takes_places_from_another() -> None:
     kept = {texts(beam["tree"], c["id"])[0] for c in beam["candidates"]}
     assert len(survivors) >= len(kept)
     assert len(result["candidates"]) == 16
-    assert [sum(r["n"] for r in call) for call in policy.calls] == [16] * 4
+    assert [sum(r["n"] for r in call) for call in policy.calls] == [4] * 16
+
+
+def in_lockstep(
+    policy: TreePolicy,
+    n: int,
+    m: int,
+    seed: int,
+    score: Callable[[Prefix], float] = hash_score,
+) -> SearchState:
+    context = SearchContext(
+        policy=policy, prm=TreePrm(score), budget=Budget(n), beam_width=m
+    )
+    *_, last = stream_search(QUESTION, strategy="dvts", context=context, seed=seed)
+    return last
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("n", "m"), [(1, 4), (10, 4), (16, 4), (7, 3), (8, 1)])
+def test_side_by_side_and_in_lockstep_are_one_tree(n: int, m: int, seed: int) -> None:
+    policy = TreePolicy(random_language(seed, depth=6))
+    free = search("dvts", policy, TreePrm(), budget=n, beam_width=m, seed=seed)
+    together = in_lockstep(policy, n, m, seed)
+    assert free["tree"] == together["tree"]
+    assert free["candidates"] == together["result"]["candidates"]
+    assert free["answer"] == together["result"]["answer"]
+    assert free["spent"]["samples"] == together["spent"]["samples"]
+    tokens = together["spent"]["generated_tokens"]
+    assert free["spent"]["generated_tokens"] == tokens
+
+
+def test_in_lockstep_every_round_is_one_batch() -> None:
+    policy = TreePolicy(random_language(3, depth=6))
+    rounds = in_lockstep(policy, 16, 4, seed=3)["round"]
+    assert len(policy.calls) == rounds
+    assert sum(request["n"] for request in policy.calls[0]) == 16
+
+
+class UnevenPolicy(TreePolicy):
+    """Answers whoever continues `slow` only after all others have come to their end."""
+
+    def __init__(self, language: Language, others: int) -> None:
+        super().__init__(language)
+        self.others = others
+        self.waiting: list[tuple[Future[list[Generation]], list[Generation]]] = []
+
+    def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:
+        done = super().submit(requests)
+        prefixes = [decode(request["prefix"]) for request in requests]
+        self.others -= sum(
+            sample["finish_reason"] == "stop"
+            for generation in done.result()
+            for sample in generation["samples"]
+        )
+        if ("slow",) in prefixes:
+            late: Future[list[Generation]] = Future()
+            self.waiting.append((late, done.result()))
+            done = late
+        if self.others <= 0:
+            for late, answer in self.waiting:
+                threading.Timer(0.01, late.set_result, [answer]).start()
+            self.waiting = []
+        return done
+
+
+def one_slow_subtree(prefix: Prefix) -> list[Continuation]:
+    if len(prefix) == 4:
+        return [Continuation(r"\boxed{1}", 1.0, ends=True)]
+    return [
+        Continuation("slow" if not prefix else "next", 0.3),
+        Continuation("on", 0.7),
+    ]
+
+
+def test_no_subtree_waits_for_another() -> None:
+    # Whoever waited for the slow subtree's second step would wait for ever: it comes
+    # after all other subtrees have answered.
+    def slow_is_best(prefix: Prefix) -> float:
+        return 0.9 if prefix[0] == "slow" else 0.5
+
+    whole = in_lockstep(TreePolicy(one_slow_subtree), 16, 4, 3, slow_is_best)
+    ends = whole["result"]["candidates"]
+    slow = [c for c in ends if texts(whole["tree"], c["id"])[0] == "slow"]
+    assert 0 < len(slow) < 16
+    policy = UnevenPolicy(one_slow_subtree, others=16 - len(slow))
+    prm = TreePrm(slow_is_best)
+    result = search("dvts", policy, prm, budget=16, beam_width=4, seed=3)
+    assert result["tree"] == whole["tree"]
+
+
+def test_what_subtrees_have_in_common_is_scored_once() -> None:
+    for seed in range(10):
+        policy, prm = TreePolicy(random_language(seed, branching=2)), TreePrm()
+        result = search("dvts", policy, prm, budget=32, beam_width=4, seed=seed)
+        assert len(prm.scored) == len(set(prm.scored))
+        assert result["spent"]["prm_tokens"] == prm.tokens
+
+
+async def test_side_by_side_works_inside_a_running_loop() -> None:
+    policy = UnevenPolicy(random_language(2, depth=6), others=0)
+    result = search("dvts", policy, TreePrm(), budget=16, seed=2)
+    assert result["tree"] == in_lockstep(policy, 16, 4, seed=2)["tree"]
+
+
+def test_a_lost_subtree_does_not_end_the_others() -> None:
+    broken = {sample_seed(7, place) for place in range(4)}
+    policy = TreePolicy(random_language(5, depth=4), broken=broken.__contains__)
+    result = search("dvts", policy, TreePrm(), budget=16, beam_width=4, seed=7)
+    assert [c["status"] for c in result["tree"][:4]] == ["failed"] * 4
+    assert result["answer"] is not None
+    assert result["degradations"] == [
+        "4 of 4 samples failed and were dropped: the engine returned no usable sample"
+    ]
+
+
+def test_when_all_subtrees_are_lost_the_error_says_why() -> None:
+    policy = TreePolicy(random_language(5), broken=lambda _seed: True)
+    with pytest.raises(PolicyFailedError, match="no usable sample; check that"):
+        search("dvts", policy, TreePrm(), budget=16)
+
+
+def test_subtrees_that_share_a_ceiling_advance_together() -> None:
+    policy = TreePolicy(random_language(3, depth=6))
+    budget = Budget(16, tokens=100_000)
+    search("dvts", policy, TreePrm(), budget=budget, beam_width=4, seed=3)
+    assert sum(request["n"] for request in policy.calls[0]) == 16

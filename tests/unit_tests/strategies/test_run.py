@@ -35,8 +35,15 @@ def context(n: int = 10, language_seed: int = 1, **parameters: Any) -> SearchCon
 
 
 def without_time(result: Outcome) -> dict[str, Any]:
-    """All that two runs of one search have in common, but for the tree."""
-    spent = {k: v for k, v in result["spent"].items() if k != "seconds"}
+    """All that two runs of one search have in common, but for the tree.
+
+    The fakes have no cache, so subtrees side by side each read the question.
+    """
+    varying = {"seconds"}
+    if result["strategy"] == "dvts":
+        varying |= {"policy_calls", "prm_calls", "prompt_tokens", "policy_flops"}
+        varying |= {"prm_cached_tokens"}
+    spent = {k: v for k, v in result["spent"].items() if k not in varying}
     whole: dict[str, Any] = {**result, "spent": spent, "seconds": None}
     whole.pop("tree", None)
     return whole
