@@ -5,6 +5,7 @@ import asyncio
 import math
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
@@ -24,6 +25,7 @@ from pydantic import (
     Field,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from langchain_tts._callbacks import RunManager, child_context, stream_context
@@ -48,6 +50,7 @@ SEARCH_FIELDS = (
     "seed",
     "score",
     "vote",
+    "parameters",
 )
 """What changes an answer; each can be set for one call."""
 
@@ -124,6 +127,9 @@ class TTSChatModel(BaseChatModel):
     vote: Vote = SearchContext.vote
     """How trajectories become an answer."""
 
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """What only some strategies read, e.g. `{"lookahead": 2}`: see `SearchContext`."""
+
     stop: list[str] | None = None
     """The text of the answer ends before the first of these (the search does not)."""
 
@@ -140,7 +146,23 @@ class TTSChatModel(BaseChatModel):
     def _check_strategy(cls, value: str) -> str:
         from langchain_tts.strategies import get_strategy
 
-        return get_strategy(value).name
+        get_strategy(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        own = sorted(set(self.parameters) & set(type(self).model_fields))
+        unknown = sorted(set(self.parameters) - {f.name for f in fields(SearchContext)})
+        if own or unknown:
+            problem = (
+                f"{own[0]!r} is an argument of its own"
+                if own
+                else f"there is no parameter {unknown[0]!r}"
+            )
+            msg = f"parameters: {problem}; see langchain_tts.SearchContext"
+            raise ValueError(msg)
+        self.search_context()
+        return self
 
     @property
     def model_name(self) -> str:
@@ -302,8 +324,8 @@ class TTSChatModel(BaseChatModel):
             raise ValueError(msg)
         if not changes:
             return self
-        fields = {name: self.__dict__[name] for name in type(self).model_fields}
-        return type(self).model_validate({**fields, **changes})
+        present = {name: self.__dict__[name] for name in type(self).model_fields}
+        return type(self).model_validate({**present, **changes})
 
     def search_context(self) -> SearchContext:
         """What this model's searches run with, e.g. to run a strategy's graph."""
@@ -318,6 +340,7 @@ class TTSChatModel(BaseChatModel):
             temperature=self.temperature,
             score=self.score,
             vote=self.vote,
+            **self.parameters,
         )
 
 

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from langchain_tts._cli_context import add_context, search_context
 from langchain_tts._version import __version__
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from typing import IO
 
     from langchain_tts.search.state import SearchResult
-    from langchain_tts.strategies.context import SearchContext
 
 # Engines and LangGraph are imported inside the commands: `--help` must be instant.
 
@@ -76,17 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_models(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--policy", default="tinymath", help="the model that proposes (%(default)s)"
-    )
-    command.add_argument(
-        "--prm",
-        default="tinymath",
-        help="the verifier that scores steps, or `none` (%(default)s)",
-    )
-
-
 def _add_solve(command: argparse.ArgumentParser) -> None:
     command.add_argument("question", metavar="QUESTION")
     command.add_argument(
@@ -95,7 +84,7 @@ def _add_solve(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--budget", default="16", help="N, how many candidates (%(default)s)"
     )
-    _add_models(command)
+    add_context(command)
     command.add_argument(
         "--seed", type=int, help="makes the search repeatable (default: a new one)"
     )
@@ -129,7 +118,7 @@ def _add_eval(command: argparse.ArgumentParser) -> None:
         "--limit", help="use K questions, spread over the levels", metavar="K"
     )
     command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    _add_models(command)
+    add_context(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--out", metavar="FILE", help="write the JSON to a file too")
     command.set_defaults(run=_eval)
@@ -143,7 +132,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     from langchain_tts.search.state import Message
     from langchain_tts.strategies.run import solve, stream_search
 
-    context = _context(arguments, budget=arguments.budget)
+    context = search_context(arguments, budget=arguments.budget)
     messages = [Message(role="user", content=arguments.question)]
     if arguments.json or arguments.quiet:
         result = solve(
@@ -179,7 +168,7 @@ def _eval(arguments: argparse.Namespace) -> int:
         limit = _whole_number(arguments.limit, "--limit")
     questions = load_dataset(arguments.dataset, split=arguments.split, limit=limit)
     strategies = [name.strip() for name in arguments.strategies.split(",")]
-    context = _context(arguments, budget=max(budgets))
+    context = search_context(arguments, budget=max(budgets))
     with _opened(arguments.out) as out, progress() as advance:
         report = sweep(
             questions,
@@ -224,17 +213,6 @@ def _strategies(_arguments: argparse.Namespace) -> int:
         table.add_row(strategy.name, strategy.summary, strategy.budget.width)
     Console().print(table)
     return 0
-
-
-def _context(arguments: argparse.Namespace, budget: object) -> SearchContext:
-    from langchain_tts.budget import Budget
-    from langchain_tts.strategies.context import SearchContext
-
-    return SearchContext(
-        policy=arguments.policy,
-        prm=None if arguments.prm == "none" else arguments.prm,
-        budget=Budget.parse(budget),
-    )
 
 
 def _whole_number(text: str, option: str) -> int:

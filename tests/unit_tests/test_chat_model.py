@@ -438,3 +438,27 @@ def test_an_outer_graphs_checkpoints_hold_no_search() -> None:
         saved.config["configurable"]["checkpoint_ns"] for saved in memory.list(None)
     }
     assert spaces == {""}
+
+
+def test_parameters_of_one_strategy_reach_the_search_and_the_cache_key() -> None:
+    model = TTSChatModel(
+        policy=CountingPolicy(), prm=KnowingPrm(), parameters={"ending": "N/M"}
+    )
+    assert model.search_context().ending == "N/M"
+    assert len(model.generate([[HumanMessage("6*7?")]]).generations[0]) == 4
+    whole = model.generate([[HumanMessage("6*7?")]], parameters={})
+    assert len(whole.generations[0]) == 16
+    assert model._identifying_params["parameters"] == {"ending": "N/M"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"wings": 2}, "there is no parameter 'wings'"),
+        ({"beam_width": 2}, "'beam_width' is an argument of its own"),
+        ({"lookahead": -1}, "lookahead is -1"),
+    ],
+)
+def test_wrong_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TTSChatModel(parameters=parameters)
