@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit integration lint types format gates build clean
+.PHONY: help demo test unit integration lint types format docs studio gates build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ types: $(VENV)/.stamp-dev ## Check types
 format: $(VENV)/.stamp-dev ## Format the code and repair what can be repaired
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
+
+docs: $(VENV)/.stamp-run ## Write what the code knows of its strategies into docs/
+	$(RUN) -m langchain_tts._docs docs/strategies.md
+
+studio: $(VENV)/.stamp-dev ## Open all strategies in a local LangGraph server
+	LANGGRAPH_CLI_NO_ANALYTICS=1 $(VENV)/bin/langgraph dev --host 127.0.0.1 --no-browser
 
 gates: $(VENV)/.stamp-run ## Measure the embedded models against their gates
 	$(RUN) -m langchain_tts.tinymath.gates

@@ -18,46 +18,67 @@ if TYPE_CHECKING:
     from langchain_tts.policies.base import Policy
     from langchain_tts.rewards import resolve_prm
     from langchain_tts.rewards.base import RewardModel
-    from langchain_tts.search.state import Message, SearchResult
-    from langchain_tts.strategies import get_strategy
+    from langchain_tts.search.select import Selection
+    from langchain_tts.search.state import Candidate, Message, SearchResult
+    from langchain_tts.strategies import (
+        BudgetRule,
+        Strategy,
+        get_strategy,
+        register_strategy,
+        step_strategy,
+    )
     from langchain_tts.strategies.context import SearchContext
     from langchain_tts.strategies.run import asolve, solve, stream_search
-    from langchain_tts.strategies.state import SearchState
+    from langchain_tts.strategies.state import SearchInput, SearchState
 
 __all__ = [
     "Budget",
     "BudgetError",
+    "BudgetRule",
+    "Candidate",
     "Message",
     "Policy",
     "RewardModel",
     "SearchContext",
+    "SearchInput",
     "SearchResult",
     "SearchState",
+    "Selection",
+    "Strategy",
     "TTSChatModel",
     "__version__",
     "asolve",
     "get_strategy",
+    "register_strategy",
     "resolve_policy",
     "resolve_prm",
     "solve",
+    "step_strategy",
     "stream_search",
 ]
 
 _HOMES = {
     "Budget": "langchain_tts.budget",
     "BudgetError": "langchain_tts.budget",
+    "BudgetRule": "langchain_tts.strategies",
+    "Candidate": "langchain_tts.search.state",
     "Message": "langchain_tts.search.state",
     "Policy": "langchain_tts.policies.base",
     "RewardModel": "langchain_tts.rewards.base",
     "SearchContext": "langchain_tts.strategies.context",
+    "SearchInput": "langchain_tts.strategies.state",
     "SearchResult": "langchain_tts.search.state",
     "SearchState": "langchain_tts.strategies.state",
+    "Selection": "langchain_tts.search.select",
+    "Strategy": "langchain_tts.strategies",
     "TTSChatModel": "langchain_tts.chat_model",
     "asolve": "langchain_tts.strategies.run",
     "get_strategy": "langchain_tts.strategies",
+    "register_strategy": "langchain_tts.strategies",
     "resolve_policy": "langchain_tts.policies",
     "resolve_prm": "langchain_tts.rewards",
     "solve": "langchain_tts.strategies.run",
+    "step_strategy": "langchain_tts.strategies",
     "stream_search": "langchain_tts.strategies.run",
 }
 """Where each public name lives."""

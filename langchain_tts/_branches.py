@@ -14,7 +14,6 @@ _RANKS: dict[Status, int] = {
     "truncated": 3,
     "pruned": 4,
     "failed": 5,
-    "rollout": 6,
 }
 """Which ends of a search are worth a line first (0 is the winner)."""
 
@@ -102,9 +101,13 @@ def fold(
 def _grow(tree: list[Candidate]) -> tuple[Branch, list[Branch]]:
     root = Branch(text="", parent=None)
     places: list[Branch] = []
-    continued = {candidate["parent"] for candidate in tree}
+    continued = {c["parent"] for c in tree if c["status"] != "rollout"}
     for candidate in tree:
         parent = root if candidate["parent"] is None else places[candidate["parent"]]
+        if candidate["status"] == "rollout":
+            # It only judges the step before it, and stays behind that.
+            places.append(parent)
+            continue
         branch = parent.children.get(candidate["text"])
         if branch is None:
             branch = Branch(text=candidate["text"], parent=parent)

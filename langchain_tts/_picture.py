@@ -25,7 +25,6 @@ _MARKS: dict[Status, tuple[str, str]] = {
     "truncated": ("⋯ cut off", "magenta"),
     "pruned": ("✂ pruned", "bright_black"),
     "failed": ("✖ failed", "red"),
-    "rollout": ("⤳ look ahead", "bright_black"),
 }
 _BAR_WIDTH = 10
 _FINAL_LINES = 28

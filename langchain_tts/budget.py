@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Self, TypedDict, cast
+from typing import Self, cast
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 DEFAULT_SAMPLES = 16
 """N where the caller sets none."""
+
+
+FORM = ConfigDict(use_attribute_docstrings=True, arbitrary_types_allowed=True)
+"""How pydantic describes a form of the fields of a dataclass: by the text under each.
+What is no plain data, such as a loaded model, has no place in it."""
 
 
 class BudgetError(ValueError):
@@ -50,21 +58,24 @@ def add_spent(left: Spent, right: Spent) -> Spent:
 class Budget:
     """Limits of one search; None means no limit of that kind.
 
-    Args:
-        samples: N, the number of candidates that the strategy works with.
-        tokens: Generated policy tokens over the whole search.
-        flops: Floating point operations, policy and PRM: 2 x parameters x computed
-            tokens each (Liu et al. 2025, section 4.4, with the PRM added).
-        seconds: Wall-clock seconds.
-
     Raises:
         BudgetError: If a limit is not a positive finite number.
     """
 
+    __pydantic_config__ = FORM
+
     samples: int = DEFAULT_SAMPLES
+    """N, the number of candidates that the strategy works with."""
+
     tokens: int | None = None
+    """Generated policy tokens over the whole search."""
+
     flops: float | None = None
+    """Floating point operations, policy and PRM: 2 x parameters x computed tokens each
+    (Liu et al. 2025, section 4.4, with the PRM added)."""
+
     seconds: float | None = None
+    """Wall-clock seconds."""
 
     def __post_init__(self) -> None:
         """Refuse limits that no search could keep."""

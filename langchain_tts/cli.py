@@ -1,4 +1,4 @@
-"""The command line: `langchain-tts solve | eval | strategies`."""
+"""The command line: `langchain-tts solve | debug | eval | graph | strategies`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from langchain_tts import _cli_graph
 from langchain_tts._cli_context import add_context, search_context
 from langchain_tts._version import __version__
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="langchain-tts",
         description="Test-time scaling: answer questions by search in a budget.",
     )
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_solve(commands.add_parser("solve", help="search for the answer to a question"))
     _add_eval(commands.add_parser("eval", help="measure strategies on a data set"))
+    _cli_graph.add_parser(commands)
     listing = commands.add_parser("strategies", help="list the strategies")
     listing.set_defaults(run=_strategies)
     return parser
@@ -79,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_solve(command: argparse.ArgumentParser) -> None:
     command.add_argument("question", metavar="QUESTION")
     command.add_argument(
-        "--strategy", default="beam_search", help="how to search (%(default)s)"
+        "--strategy",
+        type=_cli_graph.strategy_name,
+        default="beam_search",
+        help="how to search (%(default)s)",
     )
     command.add_argument(
         "--budget", default="16", help="N, how many candidates (%(default)s)"
@@ -106,6 +111,7 @@ def _add_eval(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--strategies",
+        type=_cli_graph.strategy_name,
         default="greedy,majority_vote,best_of_n,beam_search",
         help="names, separated by commas (%(default)s)",
     )
@@ -204,14 +210,11 @@ def _eval(arguments: argparse.Namespace) -> int:
 
 def _strategies(_arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
     from langchain_tts.strategies import STRATEGIES
+    from langchain_tts.strategies._table import printed
 
-    table = Table("strategy", "what it does", "what a budget of N buys", box=None)
-    for strategy in STRATEGIES.values():
-        table.add_row(strategy.name, strategy.summary, strategy.budget.width)
-    Console().print(table)
+    Console().print(printed(STRATEGIES.values()))
     return 0
 
 

@@ -10,7 +10,7 @@ from langchain_tts.engines.errors import (
     UnknownModelError,
 )
 from langchain_tts.policies.base import Policy
-from langchain_tts.tinymath import WEIGHTS
+from langchain_tts.tinymath import REVISE, WEIGHTS
 
 __all__ = [
     "ModelLoadError",
@@ -20,11 +20,12 @@ __all__ = [
     "resolve_policy",
 ]
 
+_REVISER = "tinymath-reviser"
 _EMBEDDED = {
     "tinymath": "policy",
     "tinymath-small": "policy-small",
     "tinymath-large": "policy-large",
-    "tinymath-reviser": "reviser",
+    _REVISER: "reviser",
 }
 _TRANSFORMERS = "transformers:"
 
@@ -64,4 +65,7 @@ def _load(name: str) -> Policy:
     # Not before a model is wanted: torch takes seconds to import.
     from langchain_tts.policies.transformers import TransformersPolicy
 
-    return TransformersPolicy(source, name=name)
+    policy = TransformersPolicy(source, name=name)
+    if name == _REVISER:
+        policy.revise_prompt = REVISE
+    return policy

@@ -78,6 +78,13 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
     """For FLOPs: 2 x parameters x tokens."""
     context_window: int
     """Prompt and new tokens that fit together."""
+    revise_prompt: str = (
+        "Your solution above may be wrong. Check every step of it. Then write a "
+        "complete, corrected solution from the beginning, in the same form, with the "
+        "final answer at the end."
+    )
+    """What asks for another answer after an earlier one. A policy that was trained to
+    revise has the words it was trained with."""
 
     @abstractmethod
     def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:

@@ -117,7 +117,8 @@ def keep_best(
     active = [i for i in proposed if tree[i]["status"] == "active"]
     best = rank(tree, expandable(tree, active)) if places > 0 else []
     kept = best[: beam_count(places, width)]
-    return Selection(kept, [i for i in active if i not in set(kept)])
+    beams = set(kept)
+    return Selection(kept, [i for i in active if i not in beams])
 
 
 def keep_best_or_final(
@@ -139,9 +140,10 @@ def keep_best_or_final(
     going = [i for i in proposed if tree[i]["status"] in {"active", "finished"}]
     answers = [i for i in going if tree[i]["status"] == "finished"]
     best = rank(tree, [*expandable(tree, going), *answers])[:beams]
+    survivors = set(best)
     return Selection(
         kept=[i for i in best if tree[i]["status"] == "active"],
-        pruned=[i for i in going if i not in set(best)],
+        pruned=[i for i in going if i not in survivors],
     )
 
 

@@ -5,6 +5,11 @@ classes of mathematically equal ones, which the caller passes in (`answer_classe
 `classes[i]` is the class of `finals[i]`, None where it has no answer. Only finished
 trajectories with an answer vote. Ties are broken by the best trajectory score, then by
 the order in which the trajectories were sampled.
+
+Answers that come in chains, each revising the ones before it, are not independent: a
+vote by scores is then held inside each chain, and again among the trajectories that won
+there (Snell et al. 2024, section 6). `chains[i]` is the chain of `finals[i]`; without
+chains each trajectory is one of its own. A majority counts all answers of all chains.
 """
 
 from __future__ import annotations
@@ -36,9 +41,19 @@ class Decision(NamedTuple):
 
 class _Ballot(NamedTuple):
     answer: str
+    group: int
+    """Its class of equal answers."""
     position: int
     id: int
     score: float
+
+
+class _Standing(NamedTuple):
+    """One class of answers after a vote."""
+
+    weight: float
+    best: _Ballot
+    size: int
 
 
 def trajectory_score(step_scores: Sequence[float], score: Score) -> float | None:
@@ -57,7 +72,10 @@ def trajectory_score(step_scores: Sequence[float], score: Score) -> float | None
 
 
 def decide(
-    finals: Sequence[FinalCandidate], classes: Sequence[int | None], vote: Vote
+    finals: Sequence[FinalCandidate],
+    classes: Sequence[int | None],
+    vote: Vote,
+    chains: Sequence[int] | None = None,
 ) -> Decision:
     """Vote over answers with each trajectory's `score` (a missing one counts as 0).
 
@@ -65,25 +83,30 @@ def decide(
         finals: The trajectories, in any order.
         classes: The class of equal answers that each belongs to.
         vote: How to choose.
+        chains: The chain that each belongs to, if they revise one another.
 
     Returns:
         The winning trajectory and all answers with their counts and weights: the
-        number of votes, the best score or the sum of scores.
+        number of votes, the best score or the sum of scores. With chains the weights
+        are those of the vote among the chains' winners, 0 for an answer that won in
+        none, and the counts are still of all trajectories.
     """
     scores = [final["score"] or 0.0 for final in finals]
-    return _decide(finals, classes, scores, vote)
+    return _decide(_ballots(finals, classes, scores), vote, chains)
 
 
 def all_votes(
-    finals: Sequence[FinalCandidate], classes: Sequence[int | None]
+    finals: Sequence[FinalCandidate],
+    classes: Sequence[int | None],
+    chains: Sequence[int] | None = None,
 ) -> list[TableRow]:
     """The answers of majority and of all combinations of score and vote.
 
     Majority breaks ties by order alone, as it does without a verifier.
     """
-    rows = [_row(finals, classes, None, "majority")]
+    rows = [_row(finals, classes, None, "majority", chains)]
     rows += [
-        _row(finals, classes, score, vote)
+        _row(finals, classes, score, vote, chains)
         for score in get_args(Score)
         for vote in ("max", "vote")
     ]
@@ -139,12 +162,13 @@ def _row(
     classes: Sequence[int | None],
     score: Score | None,
     vote: Vote,
+    chains: Sequence[int] | None,
 ) -> TableRow:
     scores = [
         0.0 if score is None else trajectory_score(final["step_scores"], score) or 0.0
         for final in finals
     ]
-    winner = _decide(finals, classes, scores, vote).winner
+    winner = _decide(_ballots(finals, classes, scores), vote, chains).winner
     chosen = None if winner is None else finals[winner]
     return TableRow(
         score=score,
@@ -154,30 +178,65 @@ def _row(
     )
 
 
-def _decide(
+def _ballots(
     finals: Sequence[FinalCandidate],
     classes: Sequence[int | None],
     scores: Sequence[float],
-    vote: Vote,
-) -> Decision:
-    ballots: dict[int, list[_Ballot]] = {}
+) -> list[_Ballot]:
+    """The trajectories that vote: the complete ones with an answer."""
+    ballots = []
     for index, (final, group) in enumerate(zip(finals, classes, strict=True)):
         answer = final["answer"]
         if final["status"] == "finished" and group is not None and answer is not None:
-            ballot = _Ballot(answer, index, final["id"], scores[index])
-            ballots.setdefault(group, []).append(ballot)
-    standings = []
-    for group_ballots in ballots.values():
-        best = min(group_ballots, key=lambda b: (-b.score, b.id))
-        standings.append((_weight(group_ballots, vote), best, len(group_ballots)))
-    standings.sort(key=lambda row: (-row[0], -row[1].score, row[1].id))
+            ballots.append(_Ballot(answer, group, index, final["id"], scores[index]))
+    return ballots
+
+
+def _decide(
+    ballots: Sequence[_Ballot], vote: Vote, chains: Sequence[int] | None
+) -> Decision:
+    standings = _count(ballots, vote)
+    if chains is not None and vote != "majority":
+        winners = _count(_chain_winners(ballots, vote, chains), vote)
+        sizes = {standing.best.group: standing.size for standing in standings}
+        won = {standing.best.group for standing in winners}
+        standings = [
+            *(s._replace(size=sizes[s.best.group]) for s in winners),
+            *(s._replace(weight=0.0) for s in standings if s.best.group not in won),
+        ]
     return Decision(
-        winner=standings[0][1].position if standings else None,
+        winner=standings[0].best.position if standings else None,
         rows=[
-            VoteRow(answer=best.answer, count=count, weight=weight)
-            for weight, best, count in standings
+            VoteRow(answer=best.answer, count=size, weight=weight)
+            for weight, best, size in standings
         ],
     )
+
+
+def _chain_winners(
+    ballots: Sequence[_Ballot], vote: Vote, chains: Sequence[int]
+) -> list[_Ballot]:
+    """For each chain the best trajectory with the answer that wins in it."""
+    members: dict[int, list[_Ballot]] = {}
+    for ballot in ballots:
+        members.setdefault(chains[ballot.position], []).append(ballot)
+    return [_count(chain, vote)[0].best for chain in members.values()]
+
+
+def _count(ballots: Sequence[_Ballot], vote: Vote) -> list[_Standing]:
+    """Hold one vote: all classes of answers, the winner first."""
+    groups: dict[int, list[_Ballot]] = {}
+    for ballot in ballots:
+        groups.setdefault(ballot.group, []).append(ballot)
+    standings = [
+        _Standing(
+            weight=_weight(group, vote),
+            best=min(group, key=lambda ballot: (-ballot.score, ballot.id)),
+            size=len(group),
+        )
+        for group in groups.values()
+    ]
+    return sorted(standings, key=lambda s: (-s.weight, -s.best.score, s.best.id))
 
 
 def _weight(ballots: Sequence[_Ballot], vote: Vote) -> float:

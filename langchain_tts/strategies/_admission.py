@@ -29,6 +29,17 @@ class Fitted(NamedTuple):
     """The budget limit that made this less than was planned."""
 
 
+def within(plan: Sequence[Expansion], places: int) -> list[Expansion]:
+    """A plan of at most `places` children.
+
+    Plans keep to that by themselves, unless a search was edited by hand: an answer that
+    was pruned stays paid for, and more may have been kept than a strategy would keep.
+    """
+    counts = take_away([count for _, count in plan], max(0, places))
+    pairs = zip(plan, counts, strict=True)
+    return [Expansion(parent, count) for (parent, _), count in pairs]
+
+
 def fit(
     plan: Sequence[Expansion],
     setting: Setting,

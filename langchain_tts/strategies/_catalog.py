@@ -25,7 +25,14 @@ def _builder(module: str) -> Callable[[], Graph]:
 
 _EVENLY = "they share the places evenly, the better ones get one more"
 
-_BUILT_IN = (
+_BEST_FIRST = BudgetRule(
+    width="M next steps of one step, at most N − final candidates",
+    beams="1 a round, max(1, ⌊N / M⌋) answers are searched for",
+    depth="at most max_rounds steps, max_rounds expansions for each answer",
+    uneven="the number of answers is rounded down",
+)
+
+BUILT_IN = (
     Strategy(
         "greedy",
         "one answer at temperature 0",
@@ -37,9 +44,14 @@ _BUILT_IN = (
     Strategy(
         "majority_vote",
         "N answers, the most frequent one",
-        BudgetRule(width="N answers", beams="–", depth="1"),
+        BudgetRule(
+            width="N answers, or fewer with early_stop",
+            beams="–",
+            depth="1, or until early_stop",
+        ),
         _builder("majority_vote"),
         verifier="none",
+        parameters=("early_stop", "confidence"),
         nested=True,
     ),
     Strategy(
@@ -60,6 +72,7 @@ _BUILT_IN = (
             uneven=_EVENLY,
         ),
         _builder("beam_search"),
+        parameters=("ending",),
     ),
     Strategy(
         "dvts",
@@ -71,8 +84,71 @@ _BUILT_IN = (
             uneven="the first subtrees get one more",
         ),
         _builder("dvts"),
+        parameters=("lockstep",),
+    ),
+    Strategy(
+        "lookahead",
+        "beam search that scores a step by where k steps at temperature 0 lead",
+        BudgetRule(
+            width="L = ⌊N / (k + 1)⌋ − final candidates, k = min(lookahead, N − 1)",
+            beams="max(1, ⌊L / M⌋), each with M next steps",
+            depth="until ⌊N / (k + 1)⌋ answers are final, at most max_rounds",
+            rollouts="k steps after each proposed step, together at most N a round",
+            uneven=f"L is rounded down; of the beams {_EVENLY}",
+        ),
+        _builder("lookahead"),
+        parameters=("lookahead", "ending"),
+    ),
+    Strategy(
+        "revision",
+        "chains of answers, each revising the ones before it",
+        BudgetRule(
+            width="one answer a chain, N in all",
+            beams="√(N / sequential_to_parallel) chains, rounded, 1 to N",
+            depth="as many calls as a chain has answers",
+            uneven="the first chains get one more",
+        ),
+        _builder("revision"),
+        verifier="votes",
+        parameters=("sequential_to_parallel",),
+    ),
+    Strategy(
+        "particle_filter",
+        "steps are continued as often as is likely that they are right",
+        BudgetRule(
+            width="one step a particle, L = N − final candidates of them",
+            beams="L particles, copies among them; M is not used",
+            depth="until N answers are final, at most max_rounds",
+        ),
+        _builder("particle_filter"),
+        parameters=("resample_below", "annealing"),
+    ),
+    Strategy(
+        "mcts",
+        "simulations that learn which steps lead to good answers (PUCT)",
+        BudgetRule(
+            width="M next steps of one step, at most N − final candidates",
+            beams="1 a round, max(1, ⌊N / M⌋) simulations",
+            depth="each simulation to an answer, at most max_rounds steps",
+            rollouts="none, the verifier judges each step",
+            uneven="the number of simulations is rounded down",
+        ),
+        _builder("mcts"),
+        parameters=("exploration",),
+    ),
+    Strategy(
+        "levin",
+        "the step with the smallest depth / product of scores is continued",
+        _BEST_FIRST,
+        _builder("levin"),
+    ),
+    Strategy(
+        "best_first",
+        "the step with the best score is continued, wherever it is",
+        _BEST_FIRST,
+        _builder("best_first"),
     ),
 )
 
-for _strategy in _BUILT_IN:
+for _strategy in BUILT_IN:
     register_strategy(_strategy)

@@ -11,9 +11,9 @@ from functools import partial
 from typing import cast
 
 from langchain_tts.budget import Spent
-from langchain_tts.search.select import Selection
+from langchain_tts.search.select import Selection, finished
 from langchain_tts.search.state import change
-from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._admission import Expansion, within
 from langchain_tts.strategies._calls import (
     Node,
     Phase,
@@ -40,9 +40,18 @@ Price = Callable[[Setting], int]
 """How many samples of the budget a final candidate stands for."""
 
 
+Rounds = Callable[[Setting], int]
+"""How many rounds there may be."""
+
+
 def one_sample(_setting: Setting) -> int:
     """Every final candidate is one of N."""
     return 1
+
+
+def one_a_step(setting: Setting) -> int:
+    """Every round makes all answers longer by one step."""
+    return setting.context.max_rounds
 
 
 def propose(
@@ -74,10 +83,15 @@ def proposing(
     """The logic of `propose`, for a whole tree or for a subtree (`Proposal`)."""
 
     def phase(state: SearchState, setting: Setting) -> Steps:
+        wanted = plan(state, setting)
+        if by_step:
+            paid = state.get("spent", {}).get("samples", 0)
+            taken = max(paid, len(finished(state.get("tree", []))))
+            wanted = within(wanted, setting.budget.samples - taken)
         proposal = Proposal(
             state,
             setting,
-            plan(state, setting),
+            wanted,
             by_step=by_step,
             temperature=(
                 setting.context.temperature if temperature is None else temperature
@@ -93,20 +107,26 @@ def proposing(
     return phase
 
 
-def score(verifier: VerifierUse) -> Node:
+def score(verifier: VerifierUse, scores: type[Scoring] = Scoring) -> Node:
     """Make the node that scores what has no score: one batched verifier call.
 
     A verifier that fails three times is lost: the search goes on without it, records
     that, and decides by majority.
+
+    Args:
+        verifier: What the strategy uses a verifier for.
+        scores: What is read to score a candidate.
     """
-    return node(scoring, verifier, "score")
+    return node(partial(scoring, scores=scores), verifier, "score")
 
 
-def scoring(state: SearchState, setting: Setting) -> Steps:
+def scoring(
+    state: SearchState, setting: Setting, scores: type[Scoring] = Scoring
+) -> Steps:
     """The logic of `score`."""
     if setting.prm is None or lost_verifier(state):
         return {}
-    unscored = Scoring(state["messages"], state.get("tree", []))
+    unscored = scores(state["messages"], state.get("tree", []))
     requests = unscored.requests()
     if not requests:
         return {"tree": unscored.scored([])}
@@ -129,6 +149,7 @@ def select(
     choose: Choose,
     verifier: VerifierUse,
     price: Price = one_sample,
+    rounds: Rounds = one_a_step,
 ) -> Node:
     """Make the node that keeps some of the proposed candidates and prunes the rest.
 
@@ -136,11 +157,14 @@ def select(
         choose: Which candidates are kept.
         verifier: What the strategy uses a verifier for.
         price: How many samples of the budget a final candidate stands for.
+        rounds: How many rounds there may be.
     """
-    return node(selecting(choose, price), verifier, "select")
+    return node(selecting(choose, price, rounds), verifier, "select")
 
 
-def selecting(choose: Choose, price: Price = one_sample) -> Phase:
+def selecting(
+    choose: Choose, price: Price = one_sample, rounds: Rounds = one_a_step
+) -> Phase:
     """The logic of `select`."""
 
     def phase(state: SearchState, setting: Setting) -> SearchState:
@@ -163,7 +187,7 @@ def selecting(choose: Choose, price: Price = one_sample) -> Phase:
             "spent": Spent(samples=len(final) * price(setting)),
         }
         update |= cast("SearchState", selection.memory)
-        if selection.kept and turn >= setting.context.max_rounds:
+        if selection.kept and turn >= rounds(setting):
             update["stop_reason"] = state.get("stop_reason") or "rounds"
         return update
 

@@ -42,9 +42,8 @@ def _final(
     tree: Sequence[Candidate], candidate_id: int, score: Score
 ) -> FinalCandidate:
     steps = path(tree, candidate_id)
-    text = _text(steps)
-    # An empty step is the same prefix as the one before it, not another score.
-    scores = [step["score"] for step in steps if step["text"].strip()]
+    text = whole_text(steps)
+    scores = _prefix_scores(steps)
     known = [value for value in scores if value is not None]
     complete = known if len(known) == len(scores) else []
     status = tree[candidate_id]["status"]
@@ -59,7 +58,23 @@ def _final(
     )
 
 
-def _text(steps: Sequence[Candidate]) -> str:
+def _prefix_scores(steps: Sequence[Candidate]) -> list[float | None]:
+    """The scores of the distinct prefixes.
+
+    An empty step is the same prefix as the one before it. Its score counts: lookahead
+    judges a step by where it leads, but an answer as it is.
+    """
+    scores: list[float | None] = []
+    for step in steps:
+        if step["text"].strip():
+            scores.append(step["score"])
+        elif scores and step["score"] is not None:
+            scores[-1] = step["score"]
+    return scores
+
+
+def whole_text(steps: Sequence[Candidate]) -> str:
+    """The text of a trajectory."""
     return STEP_DELIMITER.join(step["text"] for step in steps).strip()
 
 
@@ -75,7 +90,8 @@ def conclude(
     finals = final_candidates(tree, setting.context.score)
     vote, notes = _usable_vote(state, finals, setting)
     classes = answer_classes([final["answer"] for final in finals])
-    decision = decide(finals, classes, vote)
+    chains = _chains(state, finals)
+    decision = decide(finals, classes, vote, chains)
     spent = state.get("spent", Spent())
     ranked = _best_first(finals, decision)
     best = ranked[0] if ranked and ranked[0]["status"] == "finished" else None
@@ -92,10 +108,24 @@ def conclude(
         vote=vote,
         candidates=ranked,
         votes=decision.rows,
-        table=all_votes(finals, classes),
+        table=all_votes(finals, classes, chains),
         degradations=[*state.get("degradations", []), *notes],
     )
     return result, notes
+
+
+def _chains(state: SearchState, finals: Sequence[FinalCandidate]) -> list[int] | None:
+    """The chain of each final candidate, where answers revise one another."""
+    if "chains" not in state:
+        return None
+    tree = state["tree"]
+    # By first steps: an answer that was ended earlier by hand is still of its chain.
+    owners = {
+        path(tree, last)[0]["id"]: chain
+        for chain, answers in enumerate(state["chains"])
+        for last in answers
+    }
+    return [owners[path(tree, final["id"])[0]["id"]] for final in finals]
 
 
 def _usable_vote(
@@ -137,7 +167,7 @@ def _best_first(
 
 def _partial(tree: Sequence[Candidate]) -> str:
     """The text of the most promising unfinished trajectory: best score, longest."""
-    parents = {candidate["parent"] for candidate in tree}
+    parents = {c["parent"] for c in tree if c["status"] != "rollout"}
     leaves = [
         candidate
         for candidate in tree
@@ -148,10 +178,10 @@ def _partial(tree: Sequence[Candidate]) -> str:
     def promise(leaf: Candidate) -> tuple[float, int, int]:
         steps = path(tree, leaf["id"])
         scores = [step["score"] for step in steps if step["score"] is not None]
-        return (scores[-1] if scores else -1.0, len(_text(steps)), -leaf["id"])
+        return (scores[-1] if scores else -1.0, len(whole_text(steps)), -leaf["id"])
 
     best = max(leaves, key=promise, default=None)
-    return "" if best is None else _text(path(tree, best["id"]))
+    return "" if best is None else whole_text(path(tree, best["id"]))
 
 
 def _stop_reason(state: SearchState, setting: Setting) -> str:

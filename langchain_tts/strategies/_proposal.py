@@ -138,11 +138,21 @@ class Proposal:
             found[parent] = [token for step in steps for token in step["token_ids"]]
         return found
 
+    @cached_property
+    def prompts(self) -> dict[int | None, int]:
+        """Tokens of each parent's request."""
+        return {
+            parent: self.question_tokens + len(prefix)
+            for parent, prefix in self.prefixes.items()
+        }
+
     def room(self, parent: int | None) -> int:
         """New tokens that fit after a parent: into the answer and into the window."""
         context, policy = self.setting.context, self.setting.policy
-        whole = min(context.max_tokens, policy.context_window - self.question_tokens)
-        left = whole - len(self.prefixes[parent])
+        left = min(
+            context.max_tokens - len(self.prefixes[parent]),
+            policy.context_window - self.prompts[parent],
+        )
         return min(left, context.max_step_tokens) if self.by_step else left
 
     @cached_property
@@ -153,10 +163,7 @@ class Proposal:
             [expansion for expansion in self.plan if rooms[expansion.parent] > 0],
             self.setting,
             self.setting.ledger(add_spent(self.spent, self._pledged)),
-            prompts={
-                parent: self.question_tokens + len(prefix)
-                for parent, prefix in self.prefixes.items()
-            },
+            prompts=self.prompts,
             max_tokens=max(rooms.values(), default=0),
             likely_tokens=self._likely_tokens(),
         )
@@ -227,14 +234,15 @@ class Proposal:
         return [sample_seed(seed, place) for place in range(count)]
 
     def requests(self) -> list[GenerationRequest]:
-        """One request for each distinct prefix, whoever its parents are."""
-        merged: dict[tuple[int, ...], GenerationRequest] = {}
-        for parent, _ in self.fitted.expansions:
-            prefix = self.prefixes[parent]
+        """One request for each distinct prompt and prefix, whoever its parents are."""
+        merged: dict[tuple[object, ...], GenerationRequest] = {}
+        for parent, seeds in self.seeds.items():
+            messages, prefix = self.chat(parent), self.prefixes[parent]
+            texts = (message["content"] for message in messages)
             request = merged.setdefault(
-                tuple(prefix),
+                (*prefix, *texts),
                 GenerationRequest(
-                    messages=self.state["messages"],
+                    messages=messages,
                     prefix=prefix,
                     n=0,
                     seeds=[],
@@ -244,15 +252,19 @@ class Proposal:
                     deadline=self.deadline,
                 ),
             )
-            request["seeds"] += self.seeds[parent]
+            request["seeds"] += seeds
             request["n"] = len(request["seeds"])
         return list(merged.values())
+
+    def chat(self, parent: int | None) -> list[Message]:  # noqa: ARG002 (revisions)
+        """The conversation that a parent's children continue."""
+        return self.state["messages"]
 
     def absorb(self, generated: Generated) -> SearchState:
         """The update with the new candidates and what they cost.
 
         Raises:
-            PolicyFailedError: If all samples failed and there is no answer yet.
+            PolicyFailedError: If all samples failed and no answer is to be expected.
         """
         added: list[Candidate] = []
         for parent, seeds in self.seeds.items():
@@ -319,13 +331,24 @@ class Proposal:
             return []
         why = describe(generated.problem)
         whole = self.first_place is None
-        if whole and lost == wanted and not finished(self.tree):
+        if whole and lost == wanted and self._hopeless(generated):
             msg = (
                 f"policy {self.setting.policy.name!r} failed on all {wanted} samples: "
                 f"{why}; check that the model runs, then ask again"
             )
             raise PolicyFailedError(msg)
         return [f"{lost} of {wanted} samples failed and were dropped: {why}"]
+
+    def _hopeless(self, generated: Generated) -> bool:
+        """Whether a call that lost all samples ends the search as an error.
+
+        An engine that raises will do so again. One that only gives nothing usable for
+        some steps may still answer from others.
+        """
+        if finished(self.tree):
+            return False
+        nothing_else = all(step["status"] == "failed" for step in self.tree)
+        return nothing_else or isinstance(generated.problem, Exception)
 
     def _cut_by(self, ends: Sequence[FinishReason]) -> str | None:
         """The budget limit that ended the search in this call, if one did."""

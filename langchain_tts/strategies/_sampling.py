@@ -11,18 +11,23 @@ from langchain_tts.strategies._setting import Setting, runtime_context
 from langchain_tts.strategies.state import SearchState
 
 
+def missing(state: SearchState, budget: Budget) -> int:
+    """How many of the N samples were not taken yet; a failed one is not replaced."""
+    return max(0, budget.samples - len(roots(state.get("tree", []))))
+
+
 def plan(state: SearchState, setting: Setting) -> list[Expansion]:
-    """The samples that are still missing; a failed one is not replaced.
+    """The samples that are still missing.
 
     One call samples all of them, unless a ceiling on tokens or FLOPs is so tight that
     the length of the first answers must tell how many more fit.
     """
-    return [Expansion(None, setting.budget.samples - len(roots(state.get("tree", []))))]
+    return [Expansion(None, missing(state, setting.budget))]
 
 
 def enough(state: SearchState) -> Literal["propose", "done"]:
-    """Whether N answers were sampled, or the budget is spent."""
-    wanted = Budget.parse(runtime_context().budget).samples
-    if state.get("stop_reason") or len(roots(state["tree"])) >= wanted:
+    """Whether N answers were sampled, or something ended the search before."""
+    budget = Budget.parse(runtime_context().budget)
+    if state.get("stop_reason") or not missing(state, budget):
         return "done"
     return "propose"

@@ -16,6 +16,8 @@ def build(
     plan: _nodes.Plan,
     choose: _nodes.Choose,
     price: _nodes.Price = _nodes.one_sample,
+    *,
+    rounds: _nodes.Rounds = _nodes.one_a_step,
 ) -> Graph:
     """Build the loop of a step search.
 
@@ -24,10 +26,11 @@ def build(
         plan: Which candidates get how many children.
         choose: Which of the proposed candidates are expanded next.
         price: How many samples of the budget a final candidate stands for.
+        rounds: How many rounds there may be.
     """
     graph = state_machine()
     graph.add_edge(START, "propose")
-    add_loop(graph, strategy, plan, choose, price)
+    add_loop(graph, strategy, plan, choose, price, rounds=rounds)
     return graph
 
 
@@ -37,11 +40,13 @@ def add_loop(
     plan: _nodes.Plan,
     choose: _nodes.Choose,
     price: _nodes.Price = _nodes.one_sample,
+    *,
+    rounds: _nodes.Rounds = _nodes.one_a_step,
 ) -> None:
     """Add all of a step search but the edge to its first node, `propose`."""
     graph.add_node("propose", _nodes.propose(plan, by_step=True, verifier="steps"))
     graph.add_node("score", _nodes.score("steps"))
-    graph.add_node("select", _nodes.select(choose, "steps", price))
+    graph.add_node("select", _nodes.select(choose, "steps", price, rounds))
     graph.add_node("aggregate", _nodes.aggregate(strategy, "steps"))
     graph.add_edge("propose", "score")
     graph.add_edge("score", "select")

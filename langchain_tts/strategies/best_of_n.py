@@ -1,9 +1,9 @@
 """Best-of-N: N answers, the verifier's scores choose.
 
 Snell et al. 2024 (section 5.1) and Liu et al. 2025 (section 3). Every step of every
-answer is scored, so one run gives all combinations of score and vote
-(`search.vote.all_votes`): `vote="max"` is best-of-N, `vote="vote"` is best-of-N
-weighted (PRM-Vote). If the verifier is lost, the answers are counted instead.
+answer is scored, so one run gives the answers of all combinations of score and vote
+(the result's `table`): `vote="max"` is best-of-N, `vote="vote"` is best-of-N weighted
+(PRM-Vote). If the verifier is lost, the answers are counted instead.
 
     START -> propose -> score -> aggregate -> END
 

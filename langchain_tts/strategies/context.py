@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-from langchain_tts.budget import Budget
+from langchain_tts.budget import FORM, Budget
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Score, Vote
@@ -28,57 +28,75 @@ class SearchContext:
     """Runtime context of every strategy's graph (never part of its state).
 
     Strings are resolved to models when the search starts, so that a graph can be run
-    from a form.
-
-    Args:
-        policy: A policy or its name, e.g. `tinymath`.
-        prm: A verifier or its name; None searches without one where that is possible.
-        budget: Limits of the search.
-        beam_width: M, how many children each kept candidate gets.
-        max_rounds: Rounds of step search at most.
-        max_step_tokens: New tokens a step may have.
-        max_tokens: New tokens a whole answer may have.
-        temperature: Of sampling.
-        score: How step scores become a trajectory score.
-        vote: How trajectories become an answer.
-        ending: Beam search: `N` final candidates (Snell et al. 2024), or `N/M` (Liu et
-            al. 2025), where answers compete with steps for the beams.
-        lookahead: Lookahead search: k, how many steps a proposed step is followed.
-        sequential_to_parallel: Revision: length of a chain over number of chains.
-        early_stop: Majority vote: stop when the leader can no longer be overtaken
-            (`certain`), or leads with `confidence` (`confident`).
-        confidence: Probability in (0.5, 1) that the leader is the most likely answer.
-        resample_below: Particle filter: effective sample size, as a share of the
-            particles, under which they are resampled.
-        annealing: Particle filter: temperature of the first resampling, falling to 1;
-            1 is the plain particle filter, more keeps more of its variety.
-        exploration: Monte Carlo tree search: weight of what was visited little.
-        lockstep: DVTS: let all subtrees take each step together, in one batch, so that
-            every step can be looked at and saved. The tree is the same without.
+    from a form: `langgraph dev` draws one from these annotations, defaults and texts.
 
     Raises:
         SearchContextError: If a parameter is out of its range.
     """
 
+    __pydantic_config__ = FORM
+
     policy: Policy | str = "tinymath"
+    """A policy or its name, e.g. `tinymath`."""
+
     prm: RewardModel | str | None = "tinymath"
-    budget: Budget = field(default_factory=Budget)
+    """A verifier or its name; None searches without one where that is possible."""
+
+    budget: Budget = Budget()  # noqa: RUF009 (it is frozen)
+    """Limits of the search."""
+
     beam_width: int = 4
+    """M, how many children each kept candidate gets."""
+
     max_rounds: int = 40
+    """Rounds of step search at most."""
+
     max_step_tokens: int = 2048
+    """New tokens a step may have."""
+
     max_tokens: int = 8192
+    """New tokens a whole answer may have."""
+
     temperature: float = 0.8
+    """Of sampling."""
+
     score: Score = "last"
+    """How step scores become a trajectory score."""
+
     vote: Vote = "max"
+    """How trajectories become an answer."""
+
     ending: Ending = "N"
+    """Beam search: `N` final candidates (Snell et al. 2024), or `N/M` (Liu et al.
+    2025), where answers compete with steps for the beams."""
+
     lookahead: int = 1
+    """Lookahead search: k, how many steps a proposed step is followed."""
+
     sequential_to_parallel: float = 1.0
+    """Revision: length of a chain over number of chains."""
+
     early_stop: EarlyStop = "off"
+    """Majority vote: stop when the leader can no longer be overtaken (`certain`), or
+    leads with `confidence` (`confident`)."""
+
     confidence: float = 0.95
+    """Probability in (0.5, 1) that the leader is the most likely answer."""
+
     resample_below: float = 0.5
+    """Particle filter: effective sample size, as a share of the particles, under which
+    they are resampled."""
+
     annealing: float = 1.0
+    """Particle filter: temperature of the first resampling, falling to 1; 1 is the
+    plain particle filter, more keeps more of its variety."""
+
     exploration: float = 1.0
+    """Monte Carlo tree search: weight of what was visited little."""
+
     lockstep: bool = True
+    """DVTS: let all subtrees take each step together, in one batch, so that every step
+    can be looked at and saved. The tree is the same without."""
 
     def __post_init__(self) -> None:
         """Refuse parameters that would fail in the middle of a search."""

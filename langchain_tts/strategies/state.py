@@ -1,12 +1,15 @@
 """The state of a search: the channels of every strategy's graph.
 
-The tree is a `DeltaChannel`: a checkpoint stores what a step added to it, not the whole
-tree again, so that a saved search stays proportional to what was generated.
+What grows with every round is a `DeltaChannel`: a checkpoint stores what a step added
+to it, not the whole of it again, so that a saved search stays proportional to what was
+generated.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated
 
 from langgraph.channels import DeltaChannel
@@ -16,8 +19,13 @@ from langchain_tts.budget import Spent, add_spent
 from langchain_tts.search.state import Candidate, Message, Outcome, SearchResult, merge
 
 _SNAPSHOT_EVERY = 1000
-"""Updates of the tree after which it is stored whole, so that few have to be replayed.
+"""Updates of a channel after which it is stored whole, so that few have to be replayed.
 No search but the longest tree search makes that many."""
+
+
+def append(values: list[int], writes: Sequence[list[int]]) -> list[int]:
+    """All values in the order in which they were written."""
+    return [*values, *chain.from_iterable(writes)]
 
 
 class SearchInput(TypedDict, total=False):
@@ -46,7 +54,9 @@ class SearchState(SearchInput, total=False):
     result: Outcome
     weights: list[float]
     """Particle filter: the natural log-weight of each place of the frontier."""
-    visited: Annotated[list[int], operator.add]
+    visited: Annotated[
+        list[int], DeltaChannel(append, snapshot_frequency=_SNAPSHOT_EVERY)
+    ]
     """Tree search: the candidate at which each simulation ended, in their order."""
     chains: list[list[int]]
     """Revision: for each chain the last steps of its answers, in their order."""
@@ -62,7 +72,7 @@ def apply(state: SearchState, update: SearchState) -> SearchState:
         "tree": merge(state.get("tree", []), [update.get("tree", [])]),
         "spent": add_spent(state.get("spent", {}), update.get("spent", {})),
         "degradations": state.get("degradations", []) + update.get("degradations", []),
-        "visited": state.get("visited", []) + update.get("visited", []),
+        "visited": append(state.get("visited", []), [update.get("visited", [])]),
     }
 
 

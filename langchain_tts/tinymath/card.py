@@ -19,7 +19,7 @@ from langchain_tts.tinymath.gates import Gate, find
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langchain_tts.evaluation.sweep import Row
+    from langchain_tts.evaluation.rows import Row
 
 CHECKSUMS = WEIGHTS / "SHA256SUMS"
 

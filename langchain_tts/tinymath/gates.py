@@ -18,7 +18,9 @@ from rich.table import Table
 
 from langchain_tts.answers import extract_answer, grade
 from langchain_tts.evaluation.datasets import Question, load_dataset
-from langchain_tts.evaluation.sweep import Accuracy, Row, accuracy, sweep
+from langchain_tts.evaluation.estimates import Accuracy, accuracy
+from langchain_tts.evaluation.rows import Row
+from langchain_tts.evaluation.sweep import sweep
 from langchain_tts.policies import resolve_policy
 from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.rewards import resolve_prm

@@ -11,7 +11,10 @@ import random
 from typing import TYPE_CHECKING
 
 from langchain_tts.policies.base import STEP_DELIMITER
+from langchain_tts.search import revise
+from langchain_tts.search.revise import LATEST
 from langchain_tts.search.state import Message
+from langchain_tts.tinymath import REVISE
 from langchain_tts.tinymath.corpus import Example, question_prompt, render_example
 from langchain_tts.tinymath.tokenizer import END, ROLES
 
@@ -23,22 +26,11 @@ if TYPE_CHECKING:
     from langchain_tts.tinymath.problem import Problem
     from langchain_tts.tinymath.rollouts import Rollout
 
-REVISE = "That may be wrong. Try again."
-"""What the user says before each revision."""
-
-LATEST = 4
-"""Earlier answers in the context at most."""
-
 
 def conversation(question: str, answers: Sequence[str]) -> list[Message]:
     """The chat in which the next revision of `answers` is asked for."""
-    messages = [Message(role="user", content=question)]
-    for answer in answers[-LATEST:]:
-        messages += [
-            Message(role="assistant", content=answer),
-            Message(role="user", content=REVISE),
-        ]
-    return messages
+    asked = [Message(role="user", content=question)]
+    return revise.conversation(asked, answers, REVISE)
 
 
 def reviser_examples(

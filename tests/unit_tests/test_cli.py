@@ -174,6 +174,9 @@ def test_eval_as_json_has_a_row_for_each_way_of_answering(
         "accuracy",
         "stderr",
         "by_level",
+        "pass_at_k",
+        "samples",
+        "generated_tokens",
         "policy_flops",
         "prm_flops",
     }

@@ -1,23 +1,18 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
-from rich.console import Console
 
 from langchain_tts.budget import Budget
 from langchain_tts.evaluation.datasets import Question
-from langchain_tts.evaluation.report import progress, table
-from langchain_tts.evaluation.sweep import (
-    Report,
-    Row,
-    SweepError,
-    accuracy,
-    question_seed,
-    sweep,
-)
-from langchain_tts.search.state import Message
+from langchain_tts.evaluation.rows import Row
+from langchain_tts.evaluation.sweep import Report, SweepError, question_seed, sweep
+from langchain_tts.search.state import Message, SearchResult
+from langchain_tts.strategies import STRATEGIES, _calls
+from langchain_tts.strategies._proposal import sample_seed
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import solve
 from tests.unit_tests.counting import CountingPolicy, KnowingPrm
@@ -25,7 +20,11 @@ from tests.unit_tests.counting import CountingPolicy, KnowingPrm
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NO_COST = {"policy_flops": None, "prm_flops": None}
+    from langchain_tts.policies.base import Generation, GenerationRequest
+    from langchain_tts.strategies.context import EarlyStop
+
+COSTS = ("samples", "generated_tokens", "policy_flops", "prm_flops")
+OF_ALL_SAMPLES = dict.fromkeys((*COSTS, "pass_at_k"))
 QUESTIONS = [
     Question("What is 6*7?", "42", 1),
     Question("What is 7*6?", "42", 1),
@@ -56,15 +55,6 @@ def _find(report: Report, *key: object) -> Row:
         if (row["strategy"], row["budget"], row["score"], row["vote"]) == key
     )
     return row
-
-
-def test_accuracy_and_its_binomial_standard_error() -> None:
-    # 3 of 4: sqrt(0.75 * 0.25 / 4).
-    assert accuracy([True, True, False, True]) == {
-        "n": 4,
-        "accuracy": 0.75,
-        "stderr": pytest.approx(0.21650635),
-    }
 
 
 def test_rows_report_accuracy_over_all_and_by_level() -> None:
@@ -103,31 +93,68 @@ def test_a_budget_read_off_a_larger_run_is_the_run_at_that_budget(
     for budget in (1, 2, 3):
         alone = _sweep([strategy], [budget], many)
         read_off = [row for row in together["rows"] if row["budget"] == budget]
-        assert [{**row, **NO_COST} for row in alone["rows"]] == read_off
+        assert all(row[name] is None for row in read_off for name in COSTS)  # type: ignore[literal-required]
+        assert [{**row, **OF_ALL_SAMPLES} for row in alone["rows"]] == [
+            {**row, "pass_at_k": None} for row in read_off
+        ]
 
 
-def test_rows_tell_the_mean_cost_of_the_searches_at_their_own_budget() -> None:
-    report = _sweep(["best_of_n"], [2, 4], QUESTIONS)
+def _alone(strategy: str, budget: int, **parameters: object) -> list[SearchResult]:
+    """The searches of a sweep, one by one."""
     context = SearchContext(
-        policy=CountingPolicy(), prm=KnowingPrm(), budget=Budget(samples=4)
+        policy=CountingPolicy(),
+        prm=KnowingPrm(),
+        budget=Budget(samples=budget),
+        **parameters,  # type: ignore[arg-type]
     )
-    spent = [
+    return [
         solve(
             [Message(role="user", content=question.text)],
-            strategy="best_of_n",
+            strategy=strategy,
             context=context,
             seed=question_seed(0, question.text),
-        )["spent"]
+        )
         for question in QUESTIONS
     ]
-    for row in report["rows"]:
-        if row["budget"] == 2:
-            assert row["policy_flops"] is None
-            continue
-        for name in ("policy_flops", "prm_flops"):
-            mean = sum(one[name] for one in spent) / 3
-            assert row[name] == pytest.approx(mean)
-            assert mean > 0
+
+
+@pytest.mark.parametrize("strategy", ["best_of_n", "beam_search", "majority_vote"])
+def test_rows_tell_the_mean_cost_of_the_searches_at_their_own_budget(
+    strategy: str,
+) -> None:
+    report = _sweep([strategy], [2, 4])
+    spent = [result["spent"] for result in _alone(strategy, 4)]
+    assert all(one["samples"] == 4 for one in spent)
+    rows = [row for row in report["rows"] if row["budget"] == 4]
+    assert rows
+    for row in rows:
+        for name in COSTS:
+            mean = sum(one.get(name, 0.0) for one in spent) / 3  # type: ignore[misc]
+            assert row[name] == pytest.approx(mean)  # type: ignore[literal-required]
+
+
+@pytest.mark.parametrize("early_stop", ["certain", "confident"])
+def test_early_stop_tells_its_costs_at_each_budget_and_no_pass_at_n(
+    early_stop: EarlyStop,
+) -> None:
+    report = sweep(
+        QUESTIONS,
+        strategies=["majority_vote", "best_of_n"],
+        budgets=[4, 16],
+        context=SearchContext(
+            policy=CountingPolicy(), prm=KnowingPrm(), early_stop=early_stop
+        ),
+    )
+    for budget in (4, 16):
+        row = _find(report, "majority_vote", budget, None, "majority")
+        searches = _alone("majority_vote", budget, early_stop=early_stop)
+        taken = [result["spent"]["samples"] for result in searches]
+        assert min(taken) < budget
+        assert row["samples"] == pytest.approx(sum(taken) / 3)
+        assert row["pass_at_k"] is None
+    # It is no parameter of best-of-N.
+    row = _find(report, "best_of_n", 16, "last", "max")
+    assert (row["samples"], row["pass_at_k"] is None) == (16, False)
 
 
 def test_step_search_runs_anew_for_each_budget() -> None:
@@ -196,49 +223,114 @@ def test_progress_is_reported_up_to_the_end() -> None:
     assert seen == [(done, 9) for done in range(1, 10)]
 
 
-def test_the_table_shows_one_way_of_answering_for_each_strategy_and_budget(
-    capsys: pytest.CaptureFixture[str],
+class LossyPolicy(CountingPolicy):
+    """Loses every fifth seed and cuts every seventh."""
+
+    def _generation(self, request: GenerationRequest) -> Generation:
+        generation = super()._generation(request)
+        pairs = zip(generation["samples"], request["seeds"], strict=True)
+        for sample, seed in pairs:
+            if seed % 5 == 0:
+                sample["finish_reason"] = "failed"
+            elif seed % 7 == 0:
+                sample["finish_reason"] = "length"
+        return generation
+
+
+@pytest.mark.parametrize("strategy", ["majority_vote", "best_of_n"])
+def test_pass_at_n_is_the_share_of_choices_of_n_samples_with_a_right_one(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = _sweep(["greedy", "majority_vote", "best_of_n"], [4, 16])
-    console = Console(width=80)
-    console.print(table(report, title="sums", score="last", vote="max"))
-    lines = [line for line in capsys.readouterr().out.splitlines() if "±" in line]
-    assert "3 questions" in lines[0]
-    # The title, greedy once, the others at both budgets.
-    assert len(lines) == 6
-    assert "last-max" in lines[-1]
-    assert "66.7±27.2" in lines[-1]
-    assert "100±0" in lines[-1]
+    monkeypatch.setattr(_calls, "RETRY_WAITS", (0.0, 0.0))
+    questions = [Question(f"What is 6*7? ({i})", "42", 1) for i in range(12)]
+    report = _sweep([strategy], [1, 3, 8], questions, LossyPolicy())
+    seeds = [
+        [sample_seed(question_seed(0, question.text), place) for place in range(8)]
+        for question in questions
+    ]
+    # Sample by sample: whether it is there, whole, and says 42.
+    right = [[s % 5 > 0 and s % 7 > 0 and s % 3 > 0 for s in of] for of in seeds]
+    assert {sum(marks) for marks in right} >= {3, 4, 5}
+    for row in report["rows"]:
+        by_question = []
+        for marks in right:
+            chosen = list(combinations(marks, row["budget"]))
+            by_question.append(sum(map(any, chosen)) / len(chosen))
+        mean = sum(by_question) / 12
+        variance = sum((value - mean) ** 2 for value in by_question) / 12
+        assert row["pass_at_k"] == {
+            "n": 12,
+            "mean": pytest.approx(mean),
+            "stderr": pytest.approx(math.sqrt(variance / 12)),
+        }
 
 
-def test_the_table_by_majority_shows_majority_rows() -> None:
-    report = _sweep(["majority_vote", "best_of_n"], [4])
-    drawn = table(report, title="sums", score="last", vote="majority")
-    assert drawn.row_count == 2
+def test_only_independent_samples_have_a_pass_at_n() -> None:
+    report = _sweep(["greedy", "majority_vote", "beam_search"], [1, 4])
+    known = {
+        (row["strategy"], row["budget"])
+        for row in report["rows"]
+        if row["pass_at_k"] is not None
+    }
+    # Greedy search has one sample.
+    assert known == {("greedy", 1), ("majority_vote", 1), ("majority_vote", 4)}
 
 
-def test_without_a_terminal_progress_is_a_line_on_stderr_for_each_tenth(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with progress() as advance:
-        assert capsys.readouterr() == ("", "")
-        for done in range(1, 41):
-            advance(done, 40)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    assert len(lines) == 10
-    assert lines[0].startswith("4 of 40 searches")
-    assert lines[-1].endswith("0 s left")
+def test_a_failed_search_passes_nothing() -> None:
+    questions = [Question("  ", "42", 1), Question("What is 6*7?", "42", 1)]
+    row = _find(
+        _sweep(["majority_vote"], [16], questions),
+        "majority_vote",
+        16,
+        None,
+        "majority",
+    )
+    assert row["pass_at_k"] == {
+        "n": 2,
+        "mean": 0.5,
+        "stderr": pytest.approx(math.sqrt(0.25 / 2)),
+    }
 
 
-def test_on_a_terminal_progress_is_a_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    with progress() as advance:
-        assert capsys.readouterr() == ("", "")
-        advance(1, 2)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "1/2" in captured.err
+def test_a_strategy_that_always_fails_costs_the_others_nothing() -> None:
+    report = sweep(
+        QUESTIONS,
+        strategies=["beam_search", "majority_vote"],
+        budgets=[4, 8],
+        context=SearchContext(policy=CountingPolicy(), prm=None),
+    )
+    assert [(row["strategy"], row["budget"]) for row in report["rows"]] == [
+        ("majority_vote", 4),
+        ("majority_vote", 8),
+    ]
+    assert report["rows"] == _sweep(["majority_vote"], [4, 8])["rows"]
+    failed = [(f["strategy"], f["budget"], f["question"]) for f in report["failures"]]
+    assert failed == [
+        ("beam_search", budget, question.text)
+        for budget in (4, 8)
+        for question in QUESTIONS
+    ]
+    assert "prm is None" in report["failures"][0]["error"]
+
+
+def test_without_a_verifier_there_is_only_a_majority() -> None:
+    report = sweep(
+        QUESTIONS,
+        strategies=["best_of_n"],
+        budgets=[4],
+        context=SearchContext(policy=CountingPolicy(), prm=None, vote="majority"),
+    )
+    assert [(row["score"], row["vote"]) for row in report["rows"]] == [
+        (None, "majority")
+    ]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_can_be_swept(strategy: str) -> None:
+    report = _sweep([strategy], [1, 6])
+    assert report["failures"] == []
+    assert {row["budget"] for row in report["rows"]} == {1, 6}
+    majority = [row for row in report["rows"] if row["vote"] == "majority"]
+    assert len(majority) == 2
+    scores = {row["score"] for row in report["rows"]} - {None}
+    assert bool(scores) == (STRATEGIES[strategy].verifier != "none")

@@ -185,3 +185,95 @@ def test_smaller_budgets_see_the_first_samples_only() -> None:
         for n, table in tables.items()
     }
     assert by_sum == {1: "A", 2: "A", 3: "A", 4: "B", 5: "A"}
+
+
+# Two chains of answers. Scores, and what the votes make of them by hand:
+#   chain 0: A .9, B .5, B .6     sums A .9, B 1.1     -> B, best .6 (id 2)
+#   chain 1: A .2, C .3           sums A .2, C .3      -> C (id 4)
+#   chain 2: C .4, C .25, A .5    sums C .65, A .5     -> C, best .4 (id 5)
+#   across the chains: B .6, C .3 + .4 = .7            -> C, best .4 (id 5)
+#   flat: A .9 + .2 + .5 = 1.6, B 1.1, C .95           -> A (id 0)
+CHAINED = [
+    final(0, "A", [0.9]),
+    final(1, "B", [0.5]),
+    final(2, "B", [0.6]),
+    final(3, "A", [0.2]),
+    final(4, "C", [0.3]),
+    final(5, "C", [0.4]),
+    final(6, "C", [0.25]),
+    final(7, "A", [0.5]),
+]
+CHAINS = [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_chains_vote_inside_and_then_among_each_other(seed: int) -> None:
+    order = random.Random(seed).sample(range(8), 8)
+    finals, chains = [CHAINED[i] for i in order], [CHAINS[i] for i in order]
+    flat = decide(finals, classes(finals), "vote")
+    assert finals[flat.winner or 0]["id"] == 0
+    chained = decide(finals, classes(finals), "vote", chains)
+    assert finals[chained.winner or 0]["id"] == 5
+    assert [(r["answer"], r["count"]) for r in chained.rows] == [
+        ("C", 3),
+        ("B", 2),
+        ("A", 3),
+    ]
+    weights = [row["weight"] for row in chained.rows]
+    assert weights == pytest.approx([0.7, 0.6, 0.0])
+
+
+def test_a_majority_counts_all_answers_of_all_chains() -> None:
+    # A and C have three each, and A was sampled first with the better score.
+    flat = decide(CHAINED, classes(CHAINED), "majority")
+    assert decide(CHAINED, classes(CHAINED), "majority", CHAINS) == flat
+    assert [row["count"] for row in flat.rows] == [3, 3, 2]
+
+
+def test_the_best_trajectory_of_all_chains_is_the_best_of_the_chains_best() -> None:
+    assert decide(CHAINED, classes(CHAINED), "max", CHAINS).winner == 0
+
+
+def test_the_table_holds_the_votes_of_chains() -> None:
+    def answer(chains: list[int] | None) -> dict[tuple[str | None, str], str | None]:
+        table = all_votes(CHAINED, classes(CHAINED), chains)
+        return {(row["score"], row["vote"]): row["answer"] for row in table}
+
+    flat, chained = answer(None), answer(CHAINS)
+    changed = {key for key in flat if flat[key] != chained[key]}
+    # One step each: all four scores are the same.
+    assert changed == {(score, "vote") for score in get_args(Score)}
+    assert {chained[key] for key in changed} == {"C"}
+
+
+@pytest.mark.parametrize("vote", ["majority", "max", "vote"])
+@pytest.mark.parametrize("seed", range(10))
+def test_one_chain_and_chains_of_one_answer_decide_as_without_chains(
+    vote: Vote, seed: int
+) -> None:
+    rng = random.Random(seed)
+    finals = [final(i, rng.choice("ABC"), [rng.randint(0, 4) / 4]) for i in range(9)]
+    flat = decide(finals, classes(finals), vote)
+    assert decide(finals, classes(finals), vote, range(9)) == flat
+    together = decide(finals, classes(finals), vote, [0] * 9)
+    assert together.winner == flat.winner
+
+
+def test_ties_among_chains_go_to_the_better_score_then_to_the_earlier_sample() -> None:
+    tied = [final(4, "A", [0.5]), final(2, "B", [0.5])]
+    assert decide(tied, classes(tied), "vote", [0, 1]).winner == 1
+    # A .25 + .25 and B .5: the sums are equal, the best trajectory is B's.
+    better = [final(0, "A", [0.25]), final(1, "A", [0.25]), final(2, "B", [0.5])]
+    assert decide(better, classes(better), "vote", [0, 1, 2]).winner == 2
+
+
+def test_a_chain_without_an_answer_has_no_vote() -> None:
+    finals = [
+        final(0, "A", [0.9], status="truncated"),
+        final(1, None, [0.9]),
+        final(2, "B", [0.1]),
+    ]
+    decision = decide(finals, classes(finals), "vote", [0, 1, 2])
+    assert decision.winner == 2
+    assert [row["answer"] for row in decision.rows] == ["B"]
+    assert decide(finals[:2], [0, None], "vote", [0, 1]) == (None, [])

@@ -168,7 +168,8 @@ def test_every_strategy_can_be_drawn(strategy: str) -> None:
     drawn = get_strategy(strategy).build().compile().get_graph().draw_mermaid()
     assert "propose" in drawn
     assert "aggregate --> __end__" in drawn
-    assert ("score --> select" in drawn) == (strategy in {"beam_search", "dvts"})
+    by_step = get_strategy(strategy).verifier == "steps"
+    assert ("score --> select" in drawn) == by_step
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

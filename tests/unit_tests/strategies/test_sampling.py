@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import get_args
+
 import pytest
 
 from langchain_tts.answers import answer_classes
 from langchain_tts.budget import Budget
-from langchain_tts.search.state import SearchResult
+from langchain_tts.search.state import Score, SearchResult, Vote
 from langchain_tts.search.vote import nested_votes
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._proposal import sample_seed
@@ -91,6 +94,41 @@ def test_nested_tables_are_the_answers_of_smaller_runs(seed: int, vote: str) -> 
             if row["vote"] == vote and row["score"] in {"min", None}
         ]
         assert answer == run(n, strategy)["answer"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_run_has_the_answers_of_every_score_and_vote(seed: int) -> None:
+    def run(score: Score, vote: Vote) -> SearchResult:
+        policy = TreePolicy(random_language(seed))
+        return search(
+            "best_of_n", policy, TreePrm(), budget=12, seed=seed, score=score, vote=vote
+        )
+
+    table = run("last", "max")["table"]
+    majority, *scored = table
+    assert (majority["score"], majority["vote"]) == (None, "majority")
+    plain = search(
+        "majority_vote", TreePolicy(random_language(seed)), budget=12, seed=seed
+    )
+    assert majority["answer"] == plain["answer"]
+    ways = [(row["score"], row["vote"]) for row in scored]
+    assert ways == list(product(get_args(Score), ["max", "vote"]))
+    for row in scored:
+        assert row["score"] is not None
+        alone = run(row["score"], row["vote"])
+        assert (row["answer"], row["id"]) == (
+            alone["answer"],
+            alone["candidates"][0]["id"],
+        )
+        assert alone["table"] == table
+
+
+def test_scores_and_votes_do_not_all_agree() -> None:
+    # So that the test above is about something.
+    policy = TreePolicy(random_language(1))
+    table = search("best_of_n", policy, TreePrm(), budget=12, seed=1)["table"]
+    assert len({row["id"] for row in table}) >= 3
+    assert len({row["answer"] for row in table}) >= 2
 
 
 def test_every_prefix_of_every_answer_is_scored_once() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_tts.evaluation.sweep import Row, accuracy
+from langchain_tts.evaluation.estimates import accuracy
+from langchain_tts.evaluation.rows import Row
 from langchain_tts.search.state import Vote
 from langchain_tts.tinymath import WEIGHTS, card
 from langchain_tts.tinymath.gates import Gate, Measured, judge
@@ -30,6 +31,9 @@ def row(
         score=None if vote == "majority" else "last",
         vote=vote,
         by_level=cells,
+        pass_at_k=None,
+        samples=float(budget),
+        generated_tokens=1e3,
         policy_flops=2e6,
         prm_flops=1e6,
         **total,

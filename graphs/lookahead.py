@@ -1,0 +1,5 @@
+"""`lookahead` as a graph that `langgraph dev` can open."""
+
+from langchain_tts.strategies import get_strategy
+
+graph = get_strategy("lookahead").build().compile(name="lookahead")

@@ -1,0 +1,29 @@
+"""Levin tree search: best-first search that weighs likely paths against long ones.
+
+Orseau et al. 2018, "Single-agent policy tree search with guarantees" (arXiv 1811.10928,
+section 4); used for steps of an answer by Kang et al. 2024, "MindStar" (arXiv
+2405.16265).
+
+The search is that of `best_first`, but what is taken next is the open answer or step
+with the smallest depth / pi. In Orseau et al. pi is the probability of the path under a
+policy, and the search takes at most depth / pi expansions to come upon it. Here pi is
+the product of the verifier's scores along the path, so a good step keeps a path cheap
+and each further step costs something. The scores are no policy: they do not add up to 1
+over siblings, and the bound does not hold. A score counts as 1e-9 at least. Whether
+MindStar multiplies scores in the same way could not be checked.
+
+    START -> propose -> score -> select -> propose ... -> aggregate -> END
+
+Cost: as `best_first`.
+"""
+
+from __future__ import annotations
+
+from langchain_tts.search.levin import by_levin_cost
+from langchain_tts.strategies import _best_first
+from langchain_tts.strategies._graph import Graph
+
+
+def build() -> Graph:
+    """Build the graph of Levin tree search."""
+    return _best_first.build("levin", by_levin_cost)
