@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
 
     from langchain_tts.strategies.context import SearchContext
+
+
+class UsageError(ValueError):
+    """A command line that cannot be understood."""
 
 
 def add_context(command: argparse.ArgumentParser) -> None:
@@ -55,7 +60,7 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
     defaults = {
         field.name: field.default
         for field in fields(SearchContext)
-        if isinstance(field.default, (int, float, str))
+        if isinstance(field.default, (int, float, str, NoneType))
         and field.name not in {"policy", "prm"}
     }
     found: dict[str, Any] = {}
@@ -74,7 +79,7 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
 def _value(name: str, text: str, default: object) -> object:
     from langchain_tts.strategies.context import SearchContextError
 
-    if isinstance(default, bool):
+    if default is None:
         kinds = {"true": True, "false": False}
         if text.lower() not in kinds:
             msg = f"{name} is {text!r}; it is true or false"

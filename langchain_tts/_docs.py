@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from langchain_tts._drawing import mermaid
+from langchain_tts._markdown import fill, table
 from langchain_tts.strategies import Strategy
 from langchain_tts.strategies._catalog import BUILT_IN
 from langchain_tts.strategies._table import HEADINGS, rows
@@ -34,10 +35,6 @@ _INDENTED = re.compile(r"^    (START -> .*)$", re.MULTILINE)
 _ROOT = Path(__file__).parent.parent
 
 
-class DocumentError(ValueError):
-    """A document without the parts that are to be filled."""
-
-
 def parts() -> dict[str, str]:
     """The generated parts of the page, by the names of their marks."""
     return {
@@ -50,25 +47,15 @@ def parts() -> dict[str, str]:
     }
 
 
-def fill(content: str, texts: dict[str, str]) -> str:
-    """Replace the marked parts of a document.
-
-    Args:
-        content: The document.
-        texts: The new text of each part by its name.
+def filled(page: str) -> str:
+    """The page with its generated parts as they are now.
 
     Raises:
-        DocumentError: If the document lacks one of the parts.
+        DocumentError: If it lacks one of them.
     """
-    for name, text in texts.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, opened, rest = content.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (opened and closed):
-            msg = f"the document has no part between {begin} and {end}; add both lines"
-            raise DocumentError(msg)
-        content = f"{before}{begin}\n\n{text}\n\n{end}{after}"
-    return content
+    for name, text in parts().items():
+        page = fill(page, name, text)
+    return page
 
 
 def _strategies() -> str:
@@ -132,8 +119,7 @@ def _source(path: str) -> str:
 
 
 def _table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *cells]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return table(head, [[_cell(text) for text in line] for line in cells])
 
 
 def _cell(text: str) -> str:
@@ -146,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("document", type=Path, help="Markdown to fill")
     document: Path = parser.parse_args(argv).document
     content = document.read_text(encoding="utf-8")
-    document.write_text(fill(content, parts()), encoding="utf-8")
+    document.write_text(filled(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -211,8 +211,11 @@ def _progress(snapshot: SearchState) -> str:
         parts.append(f"round {turn}")
     if (result := snapshot.get("result")) is not None:
         parts.append(f"{result['seconds']:.1f} s")
-        if result["stop_reason"] != "finished":
-            parts.append(f"stopped by {result['stop_reason']}")
+        reason = result["stop_reason"]
+        if reason in {"certain", "confident"}:
+            parts.append(f"settled ({reason})")
+        elif reason != "finished":
+            parts.append(f"stopped by {reason}")
     return " · ".join(parts)
 
 

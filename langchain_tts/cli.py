@@ -6,18 +6,14 @@ import argparse
 import json
 import os
 import sys
-from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from langchain_tts import _cli_graph
-from langchain_tts._cli_context import add_context, search_context
+from langchain_tts import _cli_eval, _cli_graph
+from langchain_tts._cli_context import UsageError, add_context, search_context
 from langchain_tts._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
-    from typing import IO
 
     from langchain_tts.search.state import SearchResult
 
@@ -25,10 +21,6 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 INTERRUPTED = 130
-
-
-class UsageError(ValueError):
-    """A command line that cannot be understood."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Wrong input is one line on stderr, without what libraries would add to it.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        arguments = _parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else list(argv)
+        arguments = _parser().parse_args(given)
+        arguments.argv = given
         code: int = arguments.run(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -71,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_solve(commands.add_parser("solve", help="search for the answer to a question"))
-    _add_eval(commands.add_parser("eval", help="measure strategies on a data set"))
+    _cli_eval.add_parser(commands)
     _cli_graph.add_parser(commands)
     listing = commands.add_parser("strategies", help="list the strategies")
     listing.set_defaults(run=_strategies)
@@ -98,36 +92,6 @@ def _add_solve(command: argparse.ArgumentParser) -> None:
         "--quiet", action="store_true", help="print the answer and nothing else"
     )
     command.set_defaults(run=_solve)
-
-
-def _add_eval(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--dataset",
-        default="tinymath",
-        help="tinymath, math500, aime24, or a JSONL file (%(default)s)",
-    )
-    command.add_argument(
-        "--split", default="test", help="of tinymath: calibration or test (%(default)s)"
-    )
-    command.add_argument(
-        "--strategies",
-        type=_cli_graph.strategy_name,
-        default="greedy,majority_vote,best_of_n,beam_search",
-        help="names, separated by commas (%(default)s)",
-    )
-    command.add_argument(
-        "--budgets",
-        default="1,4,16,64",
-        help="values of N, separated by commas (%(default)s)",
-    )
-    command.add_argument(
-        "--limit", help="use K questions, spread over the levels", metavar="K"
-    )
-    command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    add_context(command)
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_argument("--out", metavar="FILE", help="write the JSON to a file too")
-    command.set_defaults(run=_eval)
 
 
 def _solve(arguments: argparse.Namespace) -> int:
@@ -161,53 +125,6 @@ def _solve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _eval(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from langchain_tts.evaluation.datasets import load_dataset
-    from langchain_tts.evaluation.report import progress, table
-    from langchain_tts.evaluation.sweep import sweep
-
-    budgets = [_whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
-    limit = None
-    if arguments.limit is not None:
-        limit = _whole_number(arguments.limit, "--limit")
-    questions = load_dataset(arguments.dataset, split=arguments.split, limit=limit)
-    strategies = [name.strip() for name in arguments.strategies.split(",")]
-    context = search_context(arguments, budget=max(budgets))
-    with _opened(arguments.out) as out, progress() as advance:
-        report = sweep(
-            questions,
-            strategies=strategies,
-            budgets=budgets,
-            context=context,
-            seed=arguments.seed,
-            advance=advance,
-        )
-        text = json.dumps({"dataset": arguments.dataset, **report})
-        if out is not None:
-            out.write(text + "\n")
-    if arguments.json:
-        _write(text)
-    else:
-        drawn = table(
-            report,
-            title=(
-                f"{arguments.dataset}, policy {report['policy']}, "
-                f"verifier {report['prm'] or 'none'}"
-            ),
-            score=context.score,
-            vote=context.vote,
-        )
-        Console().print(drawn)
-    if failures := report["failures"]:
-        sys.stderr.write(
-            f"langchain-tts: {len(failures)} searches failed and count as wrong; "
-            f"the first: {failures[0]['error']}\n"
-        )
-    return 0
-
-
 def _strategies(_arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -216,22 +133,6 @@ def _strategies(_arguments: argparse.Namespace) -> int:
 
     Console().print(printed(STRATEGIES.values()))
     return 0
-
-
-def _whole_number(text: str, option: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        msg = f"{option} has {text.strip()!r}; give whole numbers above 0, e.g. 16"
-        raise UsageError(msg)
-    return number
-
-
-def _opened(path: str | None) -> AbstractContextManager[IO[str] | None]:
-    # Before the evaluation: a folder that is missing must not cost its result.
-    return nullcontext() if path is None else Path(path).open("w", encoding="utf-8")
 
 
 def _to_json(result: SearchResult) -> str:

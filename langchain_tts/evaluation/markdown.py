@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_tts._markdown import DocumentError, fill, table
 from langchain_tts.evaluation.report import (
     levels_of,
     losses,
@@ -14,25 +15,20 @@ from langchain_tts.evaluation.report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from langchain_tts.evaluation.rows import Row
     from langchain_tts.evaluation.sweep import Report
     from langchain_tts.search.state import Score, Vote
 
-BEGIN = "<!-- eval: begin -->"
-END = "<!-- eval: end -->"
+_PART = "eval"
 
 _NOTE = (
     "pass@N: one of N samples is right, estimated from all samples that were taken. "
     "samples, tokens: means a search, of what it generated; – where the row was read "
     "off a larger run."
 )
-
-
-class DocumentError(ValueError):
-    """A document that a table cannot be put into."""
 
 
 def markdown(
@@ -60,10 +56,10 @@ def markdown(
         f"{title}: {report['questions']} questions, seed {report['seed']}, "
         "accuracy in % ± one standard error."
     )
-    table = _table(
+    drawn = table(
         [*head, "pass@N", "samples", "tokens"], (_cells(row, levels) for row in rows)
     )
-    lines = [f"```bash\n{command}\n```", caption, table, _NOTE, *losses(report)]
+    lines = [f"```bash\n{command}\n```", caption, drawn, _NOTE, *losses(report)]
     return "\n\n".join(lines)
 
 
@@ -82,18 +78,13 @@ def _mean(value: float | None, *, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def check_document(path: Path) -> None:
     """Refuse a document before an evaluation that could not be written into it.
 
     Raises:
         DocumentError: If the file has no marks, or its folder is missing.
     """
-    _split(path)
+    fill(_content(path), _PART, "")
 
 
 def write_document(path: Path, text: str) -> None:
@@ -102,24 +93,13 @@ def write_document(path: Path, text: str) -> None:
     Raises:
         DocumentError: If the file has no marks, or its folder is missing.
     """
-    before, after = _split(path)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    path.write_text(fill(_content(path), _PART, text), encoding="utf-8")
 
 
-def _split(path: Path) -> tuple[str, str]:
-    """What stands before and after the marked part."""
-    if not path.exists():
-        if not path.parent.is_dir():
-            msg = f"there is no folder {path.parent} for {path.name}; make it first"
-            raise DocumentError(msg)
-        return "", "\n"
-    content = path.read_text(encoding="utf-8")
-    before, begun, rest = content.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (begun and ended):
-        msg = (
-            f"{path} has no part between {BEGIN} and {END}; write these two lines "
-            "where the table belongs, or name a file that does not exist yet"
-        )
+def _content(path: Path) -> str:
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    if not path.parent.is_dir():
+        msg = f"there is no folder {path.parent} for {path.name}; make it first"
         raise DocumentError(msg)
-    return before, after
+    return f"<!-- {_PART}: begin --><!-- {_PART}: end -->\n"

@@ -34,8 +34,8 @@ class Row(Accuracy):
     """How probable it is that one of N samples is right, estimated from all samples
     that were taken; None where the search is not one of at least N samples."""
     samples: float | None
-    """Mean of the searches at this N, as the costs below; None where N was read off a
-    larger run."""
+    """Mean of the searches at this N, as the costs below; None where N was read off
+    searches that took more samples."""
     generated_tokens: float | None
     policy_flops: float | None
     prm_flops: float | None
@@ -78,8 +78,10 @@ def _row(plan: Plan, way: Way, searches: Searches) -> Row:
         if question.level is not None:
             levels[question.level].append(mark)
 
+    whole = all(_is_whole(plan, size, graded) for _, graded in searches)
+
     def cost(name: Cost) -> float | None:
-        return _mean_cost(name, searches) if size == plan.budget else None
+        return _mean_cost(name, searches) if whole else None
 
     return Row(
         strategy=plan.strategy,
@@ -94,6 +96,13 @@ def _row(plan: Plan, way: Way, searches: Searches) -> Row:
         policy_flops=cost("policy_flops"),
         prm_flops=cost("prm_flops"),
     )
+
+
+def _is_whole(plan: Plan, size: int, graded: Graded | None) -> bool:
+    """Whether the search at `size` is all of the search it is read off."""
+    if graded is None or graded.samples is None:
+        return size == plan.budget
+    return graded.samples <= size
 
 
 def _pass_at_k(k: int, searches: Searches) -> Mean | None:

@@ -107,7 +107,9 @@ async def asweep(
         msg = "a sweep needs at least one question, one strategy and one budget"
         raise SweepError(msg)
     policy, prm = resolve_policy(context.policy), resolve_prm(context.prm)
-    context = replace(context, policy=policy, prm=prm)
+    # So many searches fill the engine's batches whatever each of them waits for.
+    lockstep = True if context.lockstep is None else context.lockstep
+    context = replace(context, policy=policy, prm=prm, lockstep=lockstep)
     jobs = [
         (plan, question)
         for plan in plans(strategies, budgets, context)

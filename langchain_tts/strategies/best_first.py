@@ -17,7 +17,8 @@ verifier as a cost; this is the plain form, without a term for the path.
 
 Cost: M proposals a round. N stands for N // M trajectories with M proposals for each of
 their steps, as in beam search, but a search that keeps coming back to short ones takes
-more. With M = 1 there is only one path, and one answer.
+more. No step gets more than M next ones, so nothing may be open long before N is used;
+a larger M is what widens the tree. With M = 1 there is one path, and one answer.
 """
 
 from __future__ import annotations

@@ -94,9 +94,9 @@ class SearchContext:
     exploration: float = 1.0
     """Monte Carlo tree search: weight of what was visited little."""
 
-    lockstep: bool = True
-    """DVTS: let all subtrees take each step together, in one batch, so that every step
-    can be looked at and saved. The tree is the same without."""
+    lockstep: bool | None = None
+    """DVTS: whether all subtrees take each step together, in one batch. None: only
+    where steps are looked at or saved. The tree is the same."""
 
     def __post_init__(self) -> None:
         """Refuse parameters that would fail in the middle of a search."""

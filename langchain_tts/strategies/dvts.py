@@ -18,9 +18,9 @@ come back, and an engine that batches continuously merges what comes from all.
 
     START -> subtrees -> aggregate -> END
 
-Where the steps are looked at or saved (`lockstep`), and where all subtrees draw on one
-ceiling of tokens or FLOPs, they advance together, in one batch a round. The tree is the
-same.
+Where the steps are looked at or saved, where `lockstep` asks for it, and where all
+subtrees draw on one ceiling of tokens or FLOPs, they advance together, in one batch a
+round. The tree is the same.
 
     START -> propose -> score -> select -> propose ... -> aggregate -> END
 
@@ -70,7 +70,8 @@ def _entry(_state: SearchState) -> Literal["in lockstep", "side by side"]:
     context = runtime_context()
     budget = Budget.parse(context.budget)
     shared = budget.tokens is not None or budget.flops is not None
-    return "in lockstep" if context.lockstep or shared else "side by side"
+    free = context.lockstep is False and not shared
+    return "side by side" if free else "in lockstep"
 
 
 def _sizes(setting: Setting) -> list[int]:

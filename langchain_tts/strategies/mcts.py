@@ -26,8 +26,9 @@ to the end of an answer instead.
     START -> propose -> score -> select -> propose ... -> aggregate -> END
 
 Cost: M proposals a round; in all about M times the steps of an answer for each of the
-N // M simulations, less where they share steps. With M = 1 there is only one path, and
-one answer.
+N // M simulations, less where they share steps. No step gets more than M next ones: a
+policy that often writes the same steps leaves nothing to visit long before N is used,
+and a larger M is what widens the tree. With M = 1 there is one path, and one answer.
 """
 
 from __future__ import annotations

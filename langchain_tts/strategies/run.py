@@ -117,7 +117,7 @@ def _start(messages: Sequence[Message], seed: int | None) -> SearchInput:
 
 def _unseen(context: SearchContext) -> SearchContext:
     """The context of a search of which only the result is looked at."""
-    return replace(context, lockstep=False)
+    return replace(context, lockstep=False) if context.lockstep is None else context
 
 
 def _configured(

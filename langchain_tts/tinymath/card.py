@@ -17,9 +17,11 @@ from langchain_tts.tinymath import WEIGHTS
 from langchain_tts.tinymath.gates import Gate, find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from langchain_tts.evaluation.rows import Row
+from langchain_tts._markdown import DocumentError, table
+from langchain_tts._markdown import fill as fill_part
+from langchain_tts.evaluation.rows import Row
 
 CHECKSUMS = WEIGHTS / "SHA256SUMS"
 
@@ -70,7 +72,7 @@ def _models() -> str:
             ]
         )
     note = "Minutes on one CPU core, other work beside it."
-    return f"{_table(head, rows)}\n\n{note}"
+    return f"{table(head, rows)}\n\n{note}"
 
 
 def _accuracy(measured: dict[str, Any]) -> str:
@@ -98,7 +100,7 @@ def _accuracy(measured: dict[str, Any]) -> str:
         f"{count} problems of the test split, ± one standard error; 1 to 5 are the "
         "levels. FLOPs: policy + verifier, 2 x parameters x computed tokens."
     )
-    return f"{_table(head, rows)}\n\n{note}"
+    return f"{table(head, rows)}\n\n{note}"
 
 
 def _cost(row: Row) -> str:
@@ -113,14 +115,14 @@ def _verifiers(measured: dict[str, Any]) -> str:
         [f"`{name}`", f"{value:.3f} ± {error:.3f}"]
         for name, (value, error) in measured["auc"].items()
     ]
-    return _table(["verifier", "within-problem AUC"], rows)
+    return table(["verifier", "within-problem AUC"], rows)
 
 
 def _revision(measured: dict[str, Any]) -> str:
     turns = measured["revision"]
     head = ["reviser", "first answer", *(f"revision {i}" for i in range(1, len(turns)))]
     cells = [_with_error(turn["accuracy"], turn["stderr"]) for turn in turns]
-    return _table(head, [["accuracy, %", *cells]])
+    return table(head, [["accuracy, %", *cells]])
 
 
 def _gates(measured: dict[str, Any]) -> str:
@@ -134,36 +136,26 @@ def _gates(measured: dict[str, Any]) -> str:
         ]
         for gate in (Gate(**record) for record in measured["gates"])
     ]
-    return _table(["gate", "what must hold", "measured", "at least", ""], rows)
+    return table(["gate", "what must hold", "measured", "at least", ""], rows)
 
 
 def _with_error(value: float, error: float) -> str:
     return f"{100 * value:.1f} ± {100 * error:.1f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def fill(document: Path, texts: dict[str, str]) -> None:
     """Replace the marked parts of a document.
 
     Raises:
-        ValueError: If the document has no marked part.
+        DocumentError: If the document has no marked part.
     """
     content = document.read_text()
-    found = False
-    for name, text in texts.items():
-        begin, end = (f"<!-- tinymath-{name}: {edge} -->" for edge in ("begin", "end"))
-        before, opened, rest = content.partition(begin)
-        _, closed, after = rest.partition(end)
-        if opened and closed:
-            content = f"{before}{begin}\n{text}\n{end}{after}"
-            found = True
-    if not found:
+    marked = [name for name in texts if f"<!-- tinymath-{name}: begin -->" in content]
+    if not marked:
         msg = f"{document} has no part between <!-- tinymath-...: begin --> and end"
-        raise ValueError(msg)
+        raise DocumentError(msg)
+    for name in marked:
+        content = fill_part(content, f"tinymath-{name}", texts[name])
     document.write_text(content)
 
 

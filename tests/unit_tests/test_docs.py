@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from langchain_tts import _docs
-from langchain_tts._docs import DocumentError, fill, parts
+from langchain_tts._docs import filled, parts
 from langchain_tts.strategies import BudgetRule, Strategy
 from langchain_tts.strategies._catalog import BUILT_IN
 from langchain_tts.strategies._table import HEADINGS, Row, printed, rows
@@ -34,7 +34,7 @@ STRATEGY = Strategy("mine", "does it", RULE, _never)
 
 def test_the_page_is_what_the_generator_writes() -> None:
     page = PAGE.read_text()
-    assert fill(page, parts()) == page, "docs/strategies.md is old; run `make docs`"
+    assert filled(page) == page, "docs/strategies.md is old; run `make docs`"
 
 
 @pytest.mark.parametrize("strategy", BUILT_IN, ids=lambda strategy: strategy.name)
@@ -67,22 +67,6 @@ def test_the_parameters_of_a_strategy_are_fields_of_the_context(
 ) -> None:
     known = {field.name for field in fields(SearchContext)}
     assert set(strategy.parameters) <= known
-
-
-def test_filling_replaces_the_marked_part_and_keeps_the_rest() -> None:
-    page = "before\n<!-- a: begin -->\nold\n<!-- a: end -->\nafter\n"
-    filled = fill(page, {"a": "new"})
-    expected = "before\n<!-- a: begin -->\n\nnew\n\n<!-- a: end -->\nafter\n"
-    assert filled == expected
-    assert fill(filled, {"a": "new"}) == filled
-
-
-@pytest.mark.parametrize(
-    "page", ["", "<!-- a: begin -->\nno end", "<!-- b: begin --><!-- b: end -->"]
-)
-def test_a_page_without_the_part_is_refused(page: str) -> None:
-    with pytest.raises(DocumentError, match="no part between <!-- a: begin -->"):
-        fill(page, {"a": "new"})
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:

@@ -4,11 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from langchain_tts._markdown import DocumentError
 from langchain_tts.evaluation.datasets import Question
 from langchain_tts.evaluation.markdown import (
-    BEGIN,
-    END,
-    DocumentError,
     check_document,
     markdown,
     write_document,
@@ -105,21 +103,29 @@ def test_a_new_file_can_be_written_again(tmp_path: Path) -> None:
     path = tmp_path / "new.md"
     check_document(path)
     write_document(path, "first")
-    assert path.read_text() == f"{BEGIN}\nfirst\n{END}\n"
+    assert path.read_text() == "<!-- eval: begin -->\n\nfirst\n\n<!-- eval: end -->\n"
     check_document(path)
     write_document(path, "second")
-    assert path.read_text() == f"{BEGIN}\nsecond\n{END}\n"
+    assert path.read_text() == "<!-- eval: begin -->\n\nsecond\n\n<!-- eval: end -->\n"
 
 
 def test_only_the_marked_part_of_a_document_changes(tmp_path: Path) -> None:
     path = tmp_path / "known.md"
-    path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore ±\n", encoding="utf-8")
+    path.write_text(
+        "# Title\n\n<!-- eval: begin -->\nold\n<!-- eval: end -->\n\nmore ±\n",
+        encoding="utf-8",
+    )
     write_document(path, "new ±")
-    expected = f"# Title\n\n{BEGIN}\nnew ±\n{END}\n\nmore ±\n"
+    expected = (
+        "# Title\n\n<!-- eval: begin -->\n\nnew ±\n\n<!-- eval: end -->\n\nmore ±\n"
+    )
     assert path.read_text(encoding="utf-8") == expected
 
 
-@pytest.mark.parametrize("content", ["no marks", BEGIN, f"{END}\n{BEGIN}"])
+@pytest.mark.parametrize(
+    "content",
+    ["no marks", "<!-- eval: begin -->", "<!-- eval: end --><!-- eval: begin -->"],
+)
 def test_a_document_without_marks_is_refused_and_left_alone(
     tmp_path: Path, content: str
 ) -> None:

@@ -170,6 +170,12 @@ def test_greedy_has_one_row_a_budget() -> None:
     assert keys == [(1, None, "majority"), (4, None, "majority")]
 
 
+def test_greedy_costs_the_same_at_each_budget() -> None:
+    small, large = _sweep(["greedy"], [4, 16])["rows"]
+    assert {**small, "budget": 16} == large
+    assert small["samples"] == 1
+
+
 def test_strategies_are_reported_in_the_order_they_were_asked_for() -> None:
     report = _sweep(["majority_vote", "greedy"], [1])
     assert [row["strategy"] for row in report["rows"]] == ["majority_vote", "greedy"]

@@ -11,6 +11,7 @@ import pytest
 from langchain_tts._branches import fold
 from langchain_tts.budget import Budget
 from langchain_tts.search.state import Candidate, SearchResult
+from langchain_tts.strategies._outcome import _partial
 from langchain_tts.strategies._proposal import sample_seed
 from tests.unit_tests.fakes import (
     Continuation,
@@ -455,19 +456,69 @@ def test_without_its_verifier_the_search_looks_ahead_no_more() -> None:
 
 
 def test_a_step_that_was_only_looked_ahead_from_is_shown_as_what_it_is() -> None:
-    prm = TreePrm(TRAP.__getitem__)
-    result = search(
-        "lookahead", TreePolicy(trap), prm, budget=24, lookahead=2, beam_width=8
-    )
-    root, _ = fold(result["tree"], result, max_lines=50)
-    a, b = root.children["a"], root.children["b"]
-    assert (a.end, a.alive, a.children) == ("pruned", False, {})
-    assert (b.alive, list(b.children)) == (True, ["x"])
-    assert b.children["x"].count == 8
+    result = search("lookahead", TreePolicy(trap), TreePrm(), budget=2, beam_width=1)
+    tree = result["tree"]
+    assert [c["status"] for c in tree[:2]] == ["active", "rollout"]
+    root, left_out = fold(tree[:2], None, max_lines=50)
+    [step] = root.children.values()
+    assert (step.end, step.alive, step.children) == ("active", True, {})
+    assert left_out == 0
+    tree[0]["status"] = "pruned"
+    root, _ = fold(tree[:2], None, max_lines=50)
+    [step] = root.children.values()
+    assert (step.end, step.alive) == ("pruned", False)
 
 
 def test_a_search_that_is_stopped_tells_the_steps_it_has_without_rollouts() -> None:
-    policy = TreePolicy(five_steps)
-    result = search("lookahead", policy, TreePrm(), budget=8, lookahead=1, max_rounds=3)
-    assert result["stop_reason"] == "rounds"
-    assert result["text"] == "\n\n".join(["nineteen characters"] * 3)
+    result = search("lookahead", TreePolicy(trap), TreePrm(), budget=2, beam_width=1)
+    tree = result["tree"][:2]
+    assert tree[1]["status"] == "rollout"
+    assert _partial(tree) == tree[0]["text"]
+
+
+def test_all_steps_of_a_round_are_followed_or_none() -> None:
+    def language(prefix: Prefix) -> list[Continuation]:
+        if len(prefix) == 3:
+            return [Continuation(r"\boxed{1}", 1.0, ends=True)]
+        return [Continuation(letter * 9, 0.25) for letter in "abcd"]
+
+    seen = set()
+    for tokens in range(20, 600, 7):
+        policy = TreePolicy(language)
+        limited = Budget(samples=16, tokens=tokens)
+        tree = search("lookahead", policy, TreePrm(), budget=limited)["tree"]
+        for depth in (1, 2, 3):
+            steps = {texts(tree, c["id"]) for c in tree if c["depth"] == depth}
+            steps -= {texts(tree, c["id"]) for c in rollouts(tree)}
+            followed = {
+                texts(tree, c["id"])[:-1]
+                for c in rollouts(tree)
+                if c["depth"] == depth + 1 and c["token_ids"]
+            }
+            if len(steps) > 1:
+                assert not followed or steps <= followed
+                seen.add(bool(followed))
+    assert seen == {True, False}
+
+
+def test_rollouts_leave_the_verifier_its_share_of_the_flops() -> None:
+    # Most samples are long answers, which the verifier has still to read when the
+    # others are followed; and its reading costs more than all else.
+    def language(prefix: Prefix) -> list[Continuation]:
+        answers = [
+            Continuation(f"{'work ' * 9}{i}" + r"\boxed{1}", 0.1, ends=True)
+            for i in range(9)
+        ]
+        return [*answers, Continuation("on" * (1 + len(prefix)), 0.1)]
+
+    for flops in range(1_000, 4_000_000, 50_000):
+        policy, prm = TreePolicy(language), TreePrm()
+        prm.num_parameters = 1000
+        result = search(
+            "lookahead", policy, prm, budget=Budget(24, flops=flops), beam_width=2
+        )
+        spent = result["spent"]
+        used = spent.get("policy_flops", 0) + spent.get("prm_flops", 0)
+        assert used <= flops
+        going = [c for c in result["tree"] if c["status"] in {"active", "finished"}]
+        assert all(c["score"] is not None for c in going)

@@ -262,15 +262,19 @@ def test_cut_and_lost_answers_are_not_shown_but_are_paid_for() -> None:
     assert [row["count"] for row in state["result"]["votes"]] == [1]
 
 
-def test_the_oldest_answers_give_way_where_the_context_window_is_small() -> None:
+@pytest.mark.parametrize(("window", "most"), [(74, 3), (73, 2)])
+def test_the_oldest_answers_give_way_where_the_context_window_is_small(
+    window: int, most: int
+) -> None:
     # An answer of 11 characters and `again` take 16 tokens, the question 14. With three
     # answers in view these are 62, and another answer with its end just fits into 74.
     texts = [rf"{turn} \boxed{{1}}" for turn in range(6)]
-    policy = Reviser(by_turn(*texts, texts[-1]), context_window=74)
+    policy = Reviser(by_turn(*texts, texts[-1]), context_window=window)
     state = run(policy, TreePrm(), n=6, sequential_to_parallel=6)
     views = [len(said(request)) // 2 for [request] in policy.calls]
-    assert views == [0, 1, 2, 3, 3, 3]
-    assert said(policy.calls[4][0])[1] == f"assistant: {texts[1]}"
+    assert views == [0, 1, 2, *[most] * 3]
+    # What there is no room for is the oldest: the latest answer is always there.
+    assert said(policy.calls[most + 1][0])[1] == f"assistant: {texts[1]}"
     assert state["degradations"] == [
         "the context window of 'tree' left no room for all of the latest 4 answers"
     ]
