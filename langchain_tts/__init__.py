@@ -14,6 +14,7 @@ from langchain_tts._version import __version__
 if TYPE_CHECKING:
     from langchain_tts.budget import Budget, BudgetError
     from langchain_tts.chat_model import TTSChatModel
+    from langchain_tts.debugger import SearchDebugger
     from langchain_tts.policies import resolve_policy
     from langchain_tts.policies.base import Policy
     from langchain_tts.rewards import resolve_prm
@@ -40,6 +41,7 @@ __all__ = [
     "Policy",
     "RewardModel",
     "SearchContext",
+    "SearchDebugger",
     "SearchInput",
     "SearchResult",
     "SearchState",
@@ -66,6 +68,7 @@ _HOMES = {
     "Policy": "langchain_tts.policies.base",
     "RewardModel": "langchain_tts.rewards.base",
     "SearchContext": "langchain_tts.strategies.context",
+    "SearchDebugger": "langchain_tts.debugger",
     "SearchInput": "langchain_tts.strategies.state",
     "SearchResult": "langchain_tts.search.state",
     "SearchState": "langchain_tts.strategies.state",

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from langchain_tts import _cli_eval, _cli_graph
+from langchain_tts import _cli_debug, _cli_eval, _cli_graph
 from langchain_tts._cli_context import UsageError, add_context, search_context
 from langchain_tts._version import __version__
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_solve(commands.add_parser("solve", help="search for the answer to a question"))
+    _cli_debug.add_parser(commands)
     _cli_eval.add_parser(commands)
     _cli_graph.add_parser(commands)
     listing = commands.add_parser("strategies", help="list the strategies")

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from langgraph.runtime import get_runtime
+from langgraph.runtime import Runtime, get_runtime
 
 from langchain_tts.budget import Budget, Ledger, Spent
 from langchain_tts.policies.base import Policy
@@ -57,8 +57,13 @@ class Setting:
 
 
 def runtime_context() -> SearchContext:
-    """The context of the running search; the defaults where it was given none."""
-    context: SearchContext | None = get_runtime(SearchContext).context
+    """The context of the running search; the defaults where it was given none.
+
+    A state that is edited (`update_state`) has its edges followed outside of a run,
+    without a context. The next node has it again, and puts right what was guessed.
+    """
+    runtime: Runtime[SearchContext] | None = get_runtime(SearchContext)
+    context: SearchContext | None = None if runtime is None else runtime.context
     return SearchContext() if context is None else context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pytest
@@ -502,23 +503,35 @@ def test_all_steps_of_a_round_are_followed_or_none() -> None:
 
 
 def test_rollouts_leave_the_verifier_its_share_of_the_flops() -> None:
-    # Most samples are long answers, which the verifier has still to read when the
-    # others are followed; and its reading costs more than all else.
+    # Most samples are answers of 127 tokens (128 are admitted), which the verifier has
+    # still to read when the others are followed; and its reading is what costs most.
+    # Twelve first steps are admitted with 12 x (14 + 128) x 2 x 1100 = 3.75M FLOPs.
     def language(prefix: Prefix) -> list[Continuation]:
+        if prefix:
+            return [Continuation("w" * 126, 1.0, ends=len(prefix) > 3)]
         answers = [
-            Continuation(f"{'work ' * 9}{i}" + r"\boxed{1}", 0.1, ends=True)
-            for i in range(9)
+            Continuation(rf"{'w' * 113} {i} \boxed{{1}}", 0.01, ends=True)
+            for i in range(10, 90)
         ]
-        return [*answers, Continuation("on" * (1 + len(prefix)), 0.1)]
+        return [*answers, Continuation("on", 0.1)]
 
-    for flops in range(1_000, 4_000_000, 50_000):
+    followed = 0
+    limits = [1e6, 2e6, 3e6, 3.75e6, 3.8e6, 3.9e6, 4.2e6, 5e6, 7e6]
+    for flops, seed in product(limits, range(12)):
         policy, prm = TreePolicy(language), TreePrm()
         prm.num_parameters = 1000
         result = search(
-            "lookahead", policy, prm, budget=Budget(24, flops=flops), beam_width=2
+            "lookahead",
+            policy,
+            prm,
+            budget=Budget(48, flops=flops),
+            lookahead=3,
+            seed=seed,
         )
         spent = result["spent"]
         used = spent.get("policy_flops", 0) + spent.get("prm_flops", 0)
         assert used <= flops
         going = [c for c in result["tree"] if c["status"] in {"active", "finished"}]
         assert all(c["score"] is not None for c in going)
+        followed += any(c["token_ids"] for c in rollouts(result["tree"]))
+    assert followed

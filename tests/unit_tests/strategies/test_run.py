@@ -210,3 +210,25 @@ def test_the_registry_loads_neither_langgraph_nor_an_engine() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("samples", [4, 24])
+def test_a_state_that_is_edited_outside_of_a_run_goes_on(
+    strategy: str, samples: int
+) -> None:
+    # As LangGraph's server edits it: the context is not known then.
+    setting = SearchContext(
+        policy=TreePolicy(random_language(3)), prm=TreePrm(), budget=Budget(samples)
+    )
+    graph = get_strategy(strategy).build().compile(checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}, "recursion_limit": 999}
+    start: Any = {"messages": QUESTION, "seed": 5}
+    graph.invoke(start, thread, context=setting, interrupt_after=["propose"])
+    graph.update_state(thread, {"degradations": ["seen"]}, as_node="propose")
+    graph.invoke(None, thread, context=setting)
+    whole = solve(QUESTION, strategy=strategy, context=setting, seed=5)
+    end = graph.get_state(thread).values
+    assert end["tree"] == whole["tree"]
+    assert end["result"]["answer"] == whole["answer"]
+    assert end["result"]["degradations"] == ["seen"]
