@@ -7,6 +7,7 @@ simulations ended.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ class Simulated(NamedTuple):
     """What came of the simulations that the tree allows so far."""
 
     expand: int | None
-    """The step that the last one has to expand; None if there is nothing to do."""
+    """The step that the last one has come to; None if there is nothing to do."""
     ended: list[int]
     """Where simulations ended, in their order."""
 
@@ -37,24 +38,28 @@ class Rules(NamedTuple):
 
 
 def simulate(
-    tree: Sequence[Candidate], visited: Sequence[int], rules: Rules
+    tree: Sequence[Candidate], visited: Sequence[int], node: int | None, rules: Rules
 ) -> Simulated:
-    """Run simulations until one needs children that the tree does not have.
+    """Run simulations until one comes to a step, for which it needs new children.
 
     Args:
         tree: The search tree.
         visited: Where the simulations so far ended.
+        node: Where the first of them is: it has its new children already. None: at the
+            question.
         rules: How to search.
     """
     ended: list[int] = []
     while len(visited) + len(ended) < rules.simulations:
         known = Known(tree, [*visited, *ended], rules)
-        if known.exhausted:
+        child = known.best_child(node)
+        if child is not None and not known.ends(child):
+            return Simulated(child, ended)
+        end = node if child is None else child
+        if end is None:
             break
-        leaf = known.descend()
-        if not known.ends(leaf):
-            return Simulated(leaf, ended)
-        ended.append(leaf)
+        ended.append(end)
+        node = None
     return Simulated(None, ended)
 
 
@@ -64,7 +69,7 @@ class Known:
 
     Args:
         tree: The search tree.
-        visited: Where the simulations ended. They do not end there again.
+        visited: Where the simulations ended.
         rules: How it is searched.
     """
 
@@ -76,27 +81,29 @@ class Known:
     def children(self) -> dict[int | None, dict[int, float]]:
         """For each expanded node its distinct usable children, and their priors.
 
-        The prior is the child's share of the samples. A child that a simulation went to
-        stays one, although it turned out to have no room for another step.
+        The prior is the child's share of all samples there.
         """
-        known = set(self.visited)
-        samples: dict[int | None, int] = {}
-        for candidate in self.tree:
-            parent = candidate["parent"]
-            samples[parent] = samples.get(parent, 0) + 1
+        samples = Counter(candidate["parent"] for candidate in self.tree)
         found: dict[int | None, dict[int, float]] = {parent: {} for parent in samples}
         for first, equal in distinct(self.tree).items():
-            if first in known or usable(self.tree, first):
+            if usable(self.tree, first):
                 parent = self.tree[first]["parent"]
                 found[parent][first] = len(equal) / samples[parent]
         return found
 
     @cached_property
     def totals(self) -> dict[int | None, tuple[int, float]]:
-        """Visits of each visited node (None: the question), and the sum of values."""
+        """Visits of each visited node (None: the question), and the sum of values.
+
+        An answer is worth its score. Where a simulation ended at a step, it is worth
+        the step's mean value before, which it leaves as it is, or nothing.
+        """
         found: dict[int | None, tuple[int, float]] = {}
         for end in self.visited:
-            value = self._value(end)
+            visits, total = found.get(end, (0, 0.0))
+            value = total / visits if visits else 0.0
+            if self.tree[end]["status"] == "finished":
+                value = self.tree[end]["score"] or 0.0
             for node in [None, *(step["id"] for step in path(self.tree, end))]:
                 visits, total = found.get(node, (0, 0.0))
                 found[node] = (visits + 1, total + value)
@@ -104,36 +111,19 @@ class Known:
 
     @cached_property
     def closed(self) -> set[int]:
-        """The nodes below which there is nothing left to visit."""
-        closed = set(self.visited)
-        for candidate in reversed(self.tree):
-            children = self.children.get(candidate["id"])
-            if children and closed.issuperset(children):
-                closed.add(candidate["id"])
-        return closed
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to visit at all."""
-        return self.closed.issuperset(self.children.get(None, {}))
+        """Answers and last steps that were visited: no simulation goes there again."""
+        return {node for node in self.visited if self.ends(node)}
 
     def ends(self, node: int) -> bool:
-        """Whether a simulation ends at a node: an answer, or no step is possible."""
-        return (
-            self.tree[node]["status"] == "finished"
-            or self.tree[node]["depth"] >= self.rules.deepest
-            or node in self.children
-        )
+        """Whether nothing may follow a node: an answer, or the last step allowed."""
+        candidate = self.tree[node]
+        deepest = candidate["depth"] >= self.rules.deepest
+        return candidate["status"] == "finished" or deepest
 
-    def descend(self) -> int:
-        """Follow the best children from the question to where there are none."""
-        node: int | None = None
-        while children := self.children.get(node):
-            node = min((c for c in children if c not in self.closed), key=self._order)
-        if node is None:
-            msg = "there is nothing left to visit; ask `exhausted` first"
-            raise ValueError(msg)
-        return node
+    def best_child(self, node: int | None) -> int | None:
+        """The child that a simulation goes to; None if all are closed."""
+        children = self.children.get(node, {})
+        return min(children.keys() - self.closed, key=self._order, default=None)
 
     def puct(self, node: int) -> float:
         """Mean value, plus more where little was visited for its prior.
@@ -150,9 +140,3 @@ class Known:
 
     def _order(self, node: int) -> tuple[float, float, int]:
         return -self.puct(node), -self.tree[node]["logprob"], node
-
-    def _value(self, end: int) -> float:
-        """What a simulation is worth: the score of its answer, 0 without one."""
-        if self.tree[end]["status"] != "finished":
-            return 0.0
-        return self.tree[end]["score"] or 0.0

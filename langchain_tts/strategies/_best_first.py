@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_tts.search.open_list import Order, take
+from langchain_tts.search.open_list import Cost, take
 from langchain_tts.search.select import Selection
 from langchain_tts.strategies import _tree_search
 from langchain_tts.strategies._graph import Graph
@@ -10,12 +10,12 @@ from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies.state import SearchState
 
 
-def build(strategy: str, order: Order) -> Graph:
+def build(strategy: str, cost: Cost) -> Graph:
     """Build the graph of a best-first search.
 
     Args:
         strategy: Its name, for the result.
-        order: What is cheapest.
+        cost: What is cheapest.
     """
 
     def choose(state: SearchState, setting: Setting) -> Selection:
@@ -24,9 +24,10 @@ def build(strategy: str, order: Order) -> Graph:
         expand, taken = take(
             state["tree"],
             state.get("visited", []),
-            order,
+            cost,
             answers=_tree_search.trajectories(setting),
             deepest=setting.context.max_rounds,
+            openings=_tree_search.trajectories(setting),
         )
         return _tree_search.selection(state, setting, expand, taken)
 

@@ -26,10 +26,10 @@ def _builder(module: str) -> Callable[[], Graph]:
 _EVENLY = "they share the places evenly, the better ones get one more"
 
 _BEST_FIRST = BudgetRule(
-    width="M next steps of one step, at most N − final candidates",
-    beams="1 a round, max(1, ⌊N / M⌋) answers are searched for",
-    depth="at most max_rounds steps, max_rounds expansions for each answer",
-    uneven="the number of answers is rounded down",
+    width="N first steps, then M next steps of one step, at most N − final candidates",
+    beams="1 a round, max(1, ⌊N / M⌋) steps of each depth",
+    depth="until max(1, ⌊N / M⌋) answers were taken, at most max_rounds steps",
+    uneven="the numbers of answers and steps are rounded down",
 )
 
 BUILT_IN = (
@@ -127,7 +127,8 @@ BUILT_IN = (
         "mcts",
         "simulations that learn which steps lead to good answers (PUCT)",
         BudgetRule(
-            width="M next steps of one step, at most N − final candidates",
+            width="N first steps, then M more next steps of each step that is visited, "
+            "at most N − final candidates",
             beams="1 a round, max(1, ⌊N / M⌋) simulations",
             depth="each simulation to an answer, at most max_rounds steps",
             rollouts="none, the verifier judges each step",

@@ -6,13 +6,14 @@ import hashlib
 import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from langchain_tts.budget import Spent, add_spent
 from langchain_tts.policies.base import GenerationRequest, Sample, Step
-from langchain_tts.search.select import finished, roots
+from langchain_tts.search.select import finished
 from langchain_tts.search.state import (
     Candidate,
     FinishReason,
@@ -226,12 +227,17 @@ class Proposal:
         }
 
     def _seeds_after(self, parent: int | None, count: int) -> list[int]:
+        known = self._sampled[parent]
         if parent is None:
-            known = (self.first_place or 0) + len(roots(self.tree))
-            places = range(known, known + count)
-            return [sample_seed(self.seed, place) for place in places]
-        seed = self.tree[parent]["seed"]
-        return [sample_seed(seed, place) for place in range(count)]
+            seed, known = self.seed, known + (self.first_place or 0)
+        else:
+            seed = self.tree[parent]["seed"]
+        return [sample_seed(seed, place) for place in range(known, known + count)]
+
+    @cached_property
+    def _sampled(self) -> Counter[int | None]:
+        """How many children each parent has; a rollout is none of them."""
+        return Counter(c["parent"] for c in self.tree if c["status"] != "rollout")
 
     def requests(self) -> list[GenerationRequest]:
         """One request for each distinct prompt and prefix, whoever its parents are."""

@@ -1,6 +1,7 @@
 """Searching a tree node by node: what MCTS and best-first search have in common.
 
-Each round expands one step; what was proposed earlier stays open.
+Each round expands one step; what was proposed earlier may be come back to, and a step
+may be expanded again. Together the rounds make at most N proposals for each depth.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def trajectories(setting: Setting) -> int:
 
 
 def rounds(setting: Setting) -> int:
-    """As many as all trajectories have steps at most: N proposals for each depth."""
+    """As many as all trajectories have steps at most."""
     return setting.context.max_rounds * trajectories(setting)
 
 
@@ -63,8 +64,12 @@ def selection(
 
 
 def plan(state: SearchState, setting: Setting) -> list[Expansion]:
-    """M children for the step that is expanded; no more than may become final."""
+    """N first steps, then M children for the step that is expanded.
+
+    There are no more of them than may become final.
+    """
     parents: list[int | None] = [*state.get("frontier", [])] or [None]
-    wanted = [setting.context.beam_width] * len(parents)
+    samples, width = setting.budget.samples, setting.context.beam_width
+    wanted = [samples if parent is None else width for parent in parents]
     counts = take_away(wanted, places(state, setting))
     return [Expansion(*pair) for pair in zip(parents, counts, strict=True)]

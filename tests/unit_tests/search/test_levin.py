@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from langchain_tts.search.levin import by_levin_cost, levin_cost
+from langchain_tts.search.levin import levin_cost
 from langchain_tts.search.state import Candidate
 from tests.unit_tests.search.test_select import candidate
 
@@ -32,14 +32,3 @@ TREE: list[Candidate] = [
 )
 def test_the_cost_is_depth_over_the_product_of_scores(node: int, cost: float) -> None:
     assert levin_cost(TREE, node) == pytest.approx(math.log(cost))
-
-
-def test_the_cheapest_come_first_ties_by_log_probability_then_by_order() -> None:
-    # 2, 4, 9.1, 10, then the one that is all but impossible; no score comes last.
-    assert by_levin_cost(TREE, range(6)) == [0, 3, 1, 2, 4, 5]
-    tied = [
-        candidate(0, score=0.5, logprob=-2.0),
-        candidate(1, score=0.5, logprob=-1.0),
-        candidate(2, score=0.5, logprob=-2.0),
-    ]
-    assert by_levin_cost(tied, [2, 1, 0]) == [1, 0, 2]

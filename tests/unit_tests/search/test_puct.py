@@ -33,7 +33,7 @@ TREE = [
 
 
 def test_before_any_visit_the_best_score_is_followed() -> None:
-    assert simulate(TREE[:4], [], RULES) == Simulated(0, [])
+    assert simulate(TREE[:4], [], None, RULES) == Simulated(0, [])
 
 
 def test_values_and_visits_follow_from_where_simulations_ended() -> None:
@@ -44,46 +44,54 @@ def test_values_and_visits_follow_from_where_simulations_ended() -> None:
     assert known.puct(2) == pytest.approx(0.5 + 1 / 4 * math.sqrt(1) / 1)
 
 
-def test_a_bad_answer_sends_the_next_simulation_elsewhere() -> None:
-    assert simulate(TREE, [], RULES) == Simulated(2, [4])
+def test_a_simulation_goes_on_where_it_is_and_the_next_one_starts_anew() -> None:
+    # At "a" the better answer; then "b" is better than what "a" was worth.
+    assert simulate(TREE, [], 0, RULES) == Simulated(2, [4])
 
 
 def test_exploration_goes_to_what_is_likely_and_was_visited_little() -> None:
     bold = Rules(simulations=9, exploration=4.0, deepest=9)
-    # 0.2 + 4 * 3/8 = 1.7 against 0.5 + 4 * 1/4 = 1.5: a again, to its other answer.
-    assert simulate(TREE, [], bold) == Simulated(2, [4, 5])
+    # 0.2 + 4 * 3/8 = 1.7 against 0.5 + 4 * 1/4 = 1.5: to "a" again, for more of it.
+    assert simulate(TREE, [], 0, bold) == Simulated(0, [4])
+    assert simulate(TREE, [4], 0, bold) == Simulated(2, [5])
 
 
-def test_a_node_of_which_all_children_are_closed_is_closed() -> None:
-    known = Known(TREE, [4, 5], RULES)
-    assert known.closed == {0, 4, 5}
-    assert not known.exhausted
-    assert Known(TREE[:4], [0, 2], RULES).exhausted
+def test_where_only_known_answers_are_the_mean_value_stays() -> None:
+    ended = simulate(TREE, [4, 5], 0, RULES).ended
+    assert ended == [0]
+    totals = Known(TREE, [4, 5, *ended], RULES).totals
+    assert totals[0] == totals[None] == pytest.approx((3, (0.2 + 0.1) / 2 * 3))
+    assert totals[4] == (1, 0.2)
 
 
-def test_steps_without_a_possible_next_one_end_a_simulation_with_nothing() -> None:
+def test_steps_without_a_possible_next_one_are_worth_nothing_until_there_is_one() -> (
+    None
+):
     cut = candidate(6, 2, text="z", status="truncated", score=None)
-    found = simulate([*TREE, cut], [4], RULES)
-    assert found == Simulated(None, [2, 5])
-    assert Known([*TREE, cut], [4, 2], RULES).totals[2] == (1, 0.0)
+    tree = [*TREE, cut]
+    assert simulate(tree, [4], 2, RULES).ended == [2]
+    assert Known(tree, [4, 2], RULES).totals[2] == (1, 0.0)
+    better = [*tree, answer(7, 2, "w", 0.8)]
+    assert simulate(better, [4, 2], 2, RULES).ended == [7]
+    assert Known(better, [4, 2, 7], RULES).totals[2] == (2, 0.8)
 
 
-def test_the_last_step_allowed_is_a_dead_end() -> None:
+def test_the_last_steps_allowed_are_dead_ends_gone_to_once() -> None:
     shallow = Rules(simulations=9, exploration=1.0, deepest=1)
-    assert simulate(TREE[:4], [], shallow) == Simulated(None, [0, 2])
+    assert simulate(TREE[:4], [], None, shallow) == Simulated(None, [0, 2])
+    assert Known(TREE[:4], [0, 2], shallow).totals[None] == (2, 0.0)
 
 
 def test_the_number_of_simulations_is_kept() -> None:
-    two = Rules(simulations=2, exploration=4.0, deepest=9)
-    assert simulate(TREE, [], two) == Simulated(None, [4, 5])
-    assert simulate(TREE, [4, 5], two) == Simulated(None, [])
+    two = Rules(simulations=2, exploration=0.0, deepest=9)
+    answers = [answer(i, None, str(i), 0.5) for i in range(3)]
+    assert simulate(answers, [], None, two) == Simulated(None, [0, 1])
+    assert simulate(answers, [0, 1], None, two) == Simulated(None, [])
 
 
 def test_without_a_usable_first_step_there_is_nothing_to_visit() -> None:
     tree = [candidate(0, text=""), candidate(1, status="failed", score=None)]
-    assert simulate(tree, [], RULES) == Simulated(None, [])
-    with pytest.raises(ValueError, match="exhausted"):
-        Known(tree, [], RULES).descend()
+    assert simulate(tree, [], None, RULES) == Simulated(None, [])
 
 
 def test_ties_go_to_the_more_likely_step_then_to_the_first() -> None:
@@ -92,7 +100,7 @@ def test_ties_go_to_the_more_likely_step_then_to_the_first() -> None:
         candidate(1, text="b", logprob=-1.0),
         candidate(2, text="c", logprob=-1.0),
     ]
-    assert simulate(tied, [], RULES) == Simulated(1, [])
+    assert simulate(tied, [], None, RULES) == Simulated(1, [])
 
 
 def test_a_prior_is_a_share_of_all_samples_those_that_were_cut_among_them() -> None:

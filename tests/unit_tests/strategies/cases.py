@@ -69,11 +69,6 @@ class Case:
         )
 
 
-def sometimes(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """None as often as a value."""
-    return st.none() | values
-
-
 SEEDS = st.integers(0, 2**32 - 1)
 
 PARAMETERS = st.fixed_dictionaries(
@@ -109,14 +104,17 @@ def cases(budgets: st.SearchStrategy[Budget]) -> st.SearchStrategy[Case]:
     )
 
 
-FREE = cases(st.builds(Budget, samples=st.integers(1, 20)))
+SAMPLES = st.integers(1, 20)
+TOKENS = st.integers(1, 600)
+# A sample costs about 1e4, a search without a limit up to 1e6.
+FLOPS = st.floats(3, 6).map(lambda exponent: 10**exponent)
+
+FREE = cases(st.builds(Budget, samples=SAMPLES))
 LIMITED = cases(
-    st.builds(
-        Budget,
-        samples=st.integers(1, 20),
-        tokens=sometimes(st.integers(1, 600)),
-        flops=sometimes(st.floats(1e3, 3e5)),
-    )
+    st.builds(Budget, samples=SAMPLES)
+    | st.builds(Budget, samples=SAMPLES, tokens=TOKENS)
+    | st.builds(Budget, samples=SAMPLES, flops=FLOPS)
+    | st.builds(Budget, samples=SAMPLES, tokens=TOKENS, flops=FLOPS)
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -33,6 +34,8 @@ def test_no_n_and_m_ever_give_more_than_n_answers(strategy: str, n: int) -> None
         assert result["spent"].get("samples", 0) == len(final) <= n
         assert max(c["depth"] for c in result["tree"]) <= 6
         assert all(sum(r["n"] for r in call) <= n for call in policy.calls)
+        depths = Counter(c["depth"] for c in result["tree"])
+        assert max(depths.values()) <= n
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -18,38 +19,46 @@ from tests.unit_tests.strategies.searching import search, statuses, texts
 from tests.unit_tests.strategies.test_mcts import last_state
 from tests.unit_tests.strategies.worlds import Node, World, rough_language
 
-Cost = Callable[[Node], float]
+Cost = Callable[[Node, int], float]
+"""Of taking a node, and for which time."""
 
 
 def oracle(world: World, seed: int, cost: Cost) -> list[Prefix]:
-    """Pop the cheapest node until enough of those popped are answers."""
-    heap: list[tuple[bool, float, float, int, Node]] = []
+    """Pop the cheapest node, and put steps back, until enough answers are popped."""
+    heap: list[tuple[bool, float, float, int, int, Node]] = []
     popped: list[Prefix] = []
-    trajectories = world.n // world.m or 1
-    answers, expansions = 0, 0
-    node = world.root(seed)
-    while True:
+    width = world.n // world.m or 1
+    left, opened = width, Counter[int]()
+
+    def push(node: Node, times: int) -> None:
+        key = (node.score is None, cost(node, times), -node.logprob, node.place, times)
+        heapq.heappush(heap, (*key, node))
+
+    def expand(node: Node) -> None:
+        known = set(node.children)
         world.expand(node)
-        expansions += 1
-        for child in node.children or []:
-            if child.end == "stop" or child.depth < world.rounds:
-                key = (child.score is None, cost(child), -child.logprob)
-                heapq.heappush(heap, (*key, child.place, child))
-        if len(world.finals) >= world.n:
-            return popped
-        while heap and heap[0][-1].end == "stop" and answers < trajectories:
-            answers += 1
-            popped.append(heapq.heappop(heap)[-1].prefix)
-        if not heap or answers == trajectories:
-            return popped
-        node = heapq.heappop(heap)[-1]
+        for child in node.children:
+            if child not in known:
+                push(child, 1)
+
+    expand(world.root(seed))
+    while heap and left and len(world.finals) < world.n:
+        *_, times, node = heapq.heappop(heap)
+        if node.end == "stop":
+            left -= 1
+        elif node.depth == world.rounds or opened[node.depth] == width:
+            continue
+        else:
+            opened[node.depth] += 1
+            expand(node)
+            if node.end == "step" and node.children:
+                push(node, times + 1)
         popped.append(node.prefix)
-        if expansions == world.rounds * trajectories:
-            return popped
+    return popped
 
 
-def by_score(node: Node) -> float:
-    return -(node.score or 0.0)
+def by_score(node: Node, times: int) -> float:
+    return -(node.score or 0.0) / times
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -109,21 +118,41 @@ def test_goes_back_to_an_earlier_step_when_a_later_one_disappoints() -> None:
 
     policy = TreePolicy(language)
     prm = TreePrm(lambda prefix: scores.get(prefix, 0.95))
-    search("best_first", policy, prm, budget=16, beam_width=16, seed=1)
+    search("best_first", policy, prm, budget=32, beam_width=16, seed=1)
     asked = ["".join(map(chr, r["prefix"])) for call in policy.calls for r in call]
-    assert asked == ["", "a\n", "b\n", "b\na\n"]
+    # Two steps of each depth at most; "a", "a" is the best that is left at the end.
+    assert asked == ["", "a\n", "b\n", "b\na\n", "a\na\n"]
+
+
+def test_a_good_step_is_sampled_again_before_a_bad_one() -> None:
+    # After "a" and "b" there is the same step, and then "d" without an end.
+    def language(prefix: Prefix) -> list[Continuation]:
+        names = {0: "ab", 1: "c"}.get(len(prefix), "d")
+        return [Continuation(name, 1 / len(names)) for name in names]
+
+    scores = {"a": 0.26, "b": 0.5, "c": 0.9, "d": 0.0}
+    policy = TreePolicy(language)
+    prm = TreePrm(lambda prefix: scores[prefix[-1]])
+    search("best_first", policy, prm, budget=16, beam_width=4, seed=1, max_rounds=3)
+    asked = ["".join(map(chr, r["prefix"])) for call in policy.calls for r in call]
+    # "b", "c" has 0.9, 0.45, 0.3, 0.225, and then four steps of its depth were taken;
+    # "b" has 0.5, 0.25, 0.17 and "a" 0.26, 0.13.
+    good, bad = ["b\n", "b\nc\n", "b\nc\n", "b\nc\n"], ["a\n"]
+    assert asked == ["", *good, *bad, "a\nc\n", "b\n", "b\n"]
+    seeds = [seed for call in policy.calls for r in call for seed in r["seeds"]]
+    assert len(set(seeds)) == len(seeds) == 16 * 3
 
 
 def test_a_search_that_never_comes_to_an_answer_ends_as_beam_search_would() -> None:
-    # Every step has two next ones, worse than itself: breadth first, without an end.
+    # Every step has two next ones, worse than itself: breadth first, four of a depth.
     def language(_prefix: Prefix) -> list[Continuation]:
         return [Continuation("a", 0.5), Continuation("b", 0.5)]
 
     policy = TreePolicy(language)
     prm = TreePrm(lambda prefix: 1 / (1 + len(prefix)))
     result = search("best_first", policy, prm, budget=16, max_rounds=10)
-    assert len(policy.calls) == 10 * 4
-    assert sum(r["n"] for call in policy.calls for r in call) == 10 * 16
+    asked = Counter((r["prefix"].count(10), r["n"]) for c in policy.calls for r in c)
+    assert asked == {(0, 16): 1, **{(depth, 4): 4 for depth in range(1, 10)}}
     assert result["stop_reason"] == "rounds"
     assert result["answer"] is None
 
@@ -134,8 +163,8 @@ def test_duplicate_answers_vote_as_the_samples_they_are() -> None:
 
     policy = TreePolicy(language)
     result = search("best_first", policy, TreePrm(), budget=8, beam_width=4)
-    assert [row["count"] for row in result["votes"]] == [4]
-    assert result["spent"]["samples"] == 4
+    assert [row["count"] for row in result["votes"]] == [8]
+    assert result["spent"]["samples"] == 8
     assert len(policy.calls) == 1
 
 

@@ -6,11 +6,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from benchmarks.checkpoint_bytes import save_search
+from langchain_tts.budget import Budget
 from langchain_tts.strategies import STRATEGIES
+from langchain_tts.strategies.state import SearchState, result_of
+from tests.unit_tests.fakes import TreePrm
+from tests.unit_tests.strategies.cases import (
+    ROOM,
+    Case,
+    beginning,
+    compiled,
+    without_time,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,6 +53,45 @@ def test_a_saved_tree_search_grows_with_its_supersteps_and_not_faster(
     growth = long.file_bytes / short.file_bytes
     assert growth < 1.1 * long.supersteps / short.supersteps
     assert long.file_bytes < 5000 * long.supersteps
+
+
+def forget_after(saver: SqliteSaver, checkpoint_id: str) -> None:
+    """Leave a checkpoint and what its node wrote, as if the process had ended then."""
+    for table in ("checkpoints", "writes"):
+        query = f"DELETE FROM {table} WHERE checkpoint_id > ?"  # noqa: S608
+        saver.conn.execute(query, (checkpoint_id,))
+    saver.conn.commit()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_a_node_did_is_kept_where_a_process_ends_before_its_checkpoint(
+    strategy: str, tmp_path: Path
+) -> None:
+    case = Case(5, Budget(4), language_seed=1, depth=4, empty=0, lost=0)
+    thread: Any = {**ROOM, "configurable": {"thread_id": "1"}}
+    file = str(tmp_path / "search")
+    with SqliteSaver.from_conn_string(file) as saver:
+        policy, prm = case.policy(), TreePrm()
+        graph = compiled(strategy, checkpointer=saver)
+        context = case.context(policy, prm)
+        graph.invoke(beginning(case), thread, context=context, durability="sync")
+        undisturbed = result_of(cast("SearchState", graph.get_state(thread).values))
+        saved = [found.config for found in saver.list(thread)]
+        assert len(saved) > 2
+        # From the end on: what comes after is forgotten each time.
+        made = (0, 0)
+        for config in saved[1:]:
+            forget_after(saver, config["configurable"]["checkpoint_id"])
+            policy, prm = case.policy(), TreePrm()
+            context = case.context(policy, prm)
+            graph = compiled(strategy, checkpointer=saver)
+            graph.invoke(None, thread, context=context, durability="sync")
+            state = cast("SearchState", graph.get_state(thread).values)
+            assert without_time(result_of(state)) == without_time(undisturbed)
+            # The calls of the node that had ended are not made again.
+            calls = (len(policy.calls), len(prm.calls))
+            assert sum(calls) <= sum(made) + 1
+            made = calls
 
 
 INTERRUPTED = """

@@ -19,9 +19,11 @@ from tests.unit_tests.strategies.test_mcts import last_state
 from tests.unit_tests.strategies.worlds import Node, World, rough_language, score_of
 
 
-def levin(node: Node) -> float:
+def levin(node: Node, times: int) -> float:
     prefixes = [node.prefix[: i + 1] for i in range(node.depth) if node.prefix[i]]
-    return node.depth / math.prod(score_of(prefix) or 0.0 for prefix in prefixes)
+    return (
+        times * node.depth / math.prod(score_of(prefix) or 0.0 for prefix in prefixes)
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -77,15 +79,17 @@ def expanded(strategy: str) -> list[str]:
 
     policy = TreePolicy(language)
     prm = TreePrm(lambda prefix: SCORES.get(prefix, 0.9))
-    search(strategy, policy, prm, budget=16, beam_width=16, seed=1)
+    search(strategy, policy, prm, budget=32, beam_width=16, seed=1)
     return ["".join(map(chr, r["prefix"])) for call in policy.calls for r in call]
 
 
 def test_a_longer_path_must_be_worth_its_length() -> None:
     # After "a" (1 / 0.5 = 2) there are "a", "c" (2 / 0.45 = 4.4) and "b" (1 / 0.4 =
-    # 2.5), where plain best-first search sees 0.9 against 0.4.
-    assert expanded("levin") == ["", "a\n", "b\n", "a\nc\n"]
-    assert expanded("best_first") == ["", "a\n", "a\nc\n"]
+    # 2.5), where plain best-first search sees 0.9 against 0.4. There are two steps of
+    # each depth: "a", "c" for the second time is 2 x 4.4 against 50 for "b", "c", and
+    # 0.9 / 2 against 0.4 for "b".
+    assert expanded("levin") == ["", "a\n", "b\n", "a\nc\n", "a\nc\n"]
+    assert expanded("best_first") == ["", "a\n", "a\nc\n", "a\nc\n"]
 
 
 def test_scores_of_zero_are_very_expensive_but_no_error() -> None:

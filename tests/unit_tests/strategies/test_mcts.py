@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from langchain_tts.budget import Budget
+from langchain_tts.strategies._proposal import sample_seed
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import stream_search
 from langchain_tts.strategies.state import SearchState
@@ -24,53 +26,61 @@ from tests.unit_tests.strategies.worlds import Node, World, rough_language
 
 
 def oracle(world: World, seed: int, exploration: float = 1.0) -> list[Prefix]:
-    """All simulations, each from the question to its end and back up."""
+    """Where all simulations end."""
     root = world.root(seed)
+    world.expand(root)
     ends: list[Prefix] = []
     for _ in range(world.n // world.m or 1):
-        trail = descent(world, root, exploration)
-        if len(world.finals) >= world.n or trail == [root]:
+        found = visit(world, root, exploration)
+        if found is None:
             break
-        end = trail[-1]
-        ends.append(end.prefix)
-        for node in trail:
-            node.visits += 1
-            node.total += (end.score or 0.0) if end.end == "stop" else 0.0
-        end.closed = True
-        for node in reversed(trail[:-1]):
-            node.closed = all(child.closed for child in node.children or [])
-        if root.closed:
-            break
+        ends.append(found[0])
     return ends
 
 
-def descent(world: World, root: Node, exploration: float) -> list[Node]:
-    """From the question to where a simulation ends, or all places are taken."""
-    trail = [root]
-    while trail[-1].end == "step" and trail[-1].depth < world.rounds:
-        if trail[-1].children is None:
-            world.expand(trail[-1])
-        if len(world.finals) >= world.n or not trail[-1].children:
-            break
-        trail.append(best_child(trail[-1], exploration))
-    return trail
+def visit(
+    world: World, node: Node, exploration: float
+) -> tuple[Prefix, float | None] | None:
+    """Go on from a node to the end and back up: the end, and what it is worth.
+
+    None where all places are taken, or there is nowhere to go.
+    """
+    found: tuple[Prefix, float | None] | None
+    if node.end == "stop" or node.depth >= world.rounds:
+        node.closed = True
+        found = node.prefix, node.score if node.end == "stop" else 0.0
+    else:
+        if node.depth:
+            world.expand(node)
+        if len(world.finals) >= world.n:
+            return None
+        going = [child for child in node.children if not child.closed]
+        if going:
+            found = visit(world, best_child(node, going, exploration), exploration)
+        else:
+            mean = node.total / node.visits if node.visits else 0.0
+            found = (node.prefix, mean) if node.depth else None
+    if found is not None:
+        node.visits += 1
+        node.total += found[1] or 0.0
+    return found
 
 
-def best_child(node: Node, exploration: float) -> Node:
+def best_child(node: Node, going: list[Node], exploration: float) -> Node:
     def merit(child: Node) -> tuple[float, float, int]:
         worth = child.total / child.visits if child.visits else child.score or 0.0
-        bonus = child.prior * math.sqrt(node.visits) / (child.visits + 1)
+        prior = child.count / node.sampled
+        bonus = prior * math.sqrt(node.visits) / (child.visits + 1)
         return worth + exploration * bonus, child.logprob, -child.place
 
-    return max((c for c in node.children or [] if not c.closed), key=merit)
+    return max(going, key=merit)
 
 
 def last_state(
     strategy: str, policy: TreePolicy, n: int, m: int, seed: int, **more: Any
 ) -> SearchState:
-    context = SearchContext(
-        policy=policy, prm=TreePrm(), budget=Budget(n), beam_width=m, **more
-    )
+    given = {"prm": TreePrm(), **more}
+    context = SearchContext(policy=policy, budget=Budget(n), beam_width=m, **given)
     *_, last = stream_search(QUESTION, strategy=strategy, context=context, seed=seed)
     return last
 
@@ -128,20 +138,38 @@ def corridor(prefix: Prefix) -> list[Continuation]:
     return [Continuation(str(i), 1 / 3) for i in range(3)]
 
 
-def test_each_simulation_goes_to_the_end_of_an_answer_with_one_expansion_a_step() -> (
-    None
-):
+def test_each_simulation_samples_more_at_each_step_that_it_comes_to() -> None:
     policy = TreePolicy(corridor)
     result = search("mcts", policy, TreePrm(), budget=64, beam_width=8)
     calls = [[(r["prefix"].count(10), r["n"]) for r in call] for call in policy.calls]
-    # From the question 8 first steps, of which 3 are distinct; then path after path.
-    assert calls == [[(0, 8)], *([[(1, 8)], [(2, 8)], [(3, 8)]] * 3)]
-    assert {row["answer"]: row["count"] for row in result["votes"]} == {
-        "0": 8,
-        "1": 8,
-        "2": 8,
-    }
+    # 64 first steps, then path after path, until 8 answers came of each of 8 paths.
+    assert calls == [[(0, 64)], *([[(1, 8)], [(2, 8)], [(3, 8)]] * 8)]
+    assert len(result["candidates"]) == result["spent"]["samples"] == 64
     assert result["stop_reason"] == "finished"
+    # A sample's seed tells its place among all samples of its step.
+    tree = result["tree"]
+    again = Counter(c["parent"] for c in tree if c["parent"] is not None)
+    assert max(again.values()) > 8
+    places: Counter[int] = Counter()
+    for c in tree:
+        if c["parent"] is not None:
+            above = tree[c["parent"]]
+            assert c["seed"] == sample_seed(above["seed"], places[above["id"]])
+            places[above["id"]] += 1
+
+
+def test_where_only_known_answers_come_up_the_mean_value_stays() -> None:
+    # After "0" there is one answer; "1" leads to nothing better than its own score.
+    def language(prefix: Prefix) -> list[Continuation]:
+        if prefix:
+            return [Continuation(rf"\boxed{{{prefix[0]}}}", 1.0, ends=True)]
+        return [Continuation("0", 0.5), Continuation("1", 0.5)]
+
+    prm = TreePrm(lambda prefix: 0.9 if prefix[0] == "0" else 0.5)
+    last = last_state("mcts", TreePolicy(language), 16, 4, 7, exploration=0.0, prm=prm)
+    ends = [texts(last["tree"], i) for i in last["visited"]]
+    # The fourth simulation makes 16 answers final.
+    assert ends == [("0", r"\boxed{0}"), ("0",), ("0",)]
 
 
 def test_a_simulation_that_fails_makes_the_next_one_go_elsewhere() -> None:
@@ -164,7 +192,7 @@ def test_answers_beside_the_visited_one_vote_too_but_no_more_than_n() -> None:
     policy = TreePolicy(language)
     result = search("mcts", policy, TreePrm(), budget=6, beam_width=4)
     assert len(policy.calls) == 1
-    assert len(result["candidates"]) == result["spent"]["samples"] == 4
+    assert len(result["candidates"]) == result["spent"]["samples"] == 6
     small = search("mcts", TreePolicy(language), TreePrm(), budget=3, beam_width=4)
     assert len(small["candidates"]) == 3
 
@@ -182,8 +210,8 @@ def test_the_limit_on_rounds_is_one_on_the_length_of_answers() -> None:
     policy = TreePolicy(language)
     result = search("mcts", policy, TreePrm(), budget=16, max_rounds=3)
     assert max(c["depth"] for c in result["tree"]) == 3
-    # The question, two first and four second steps are all there is to expand.
-    assert 3 <= len(policy.calls) <= 7
+    # The question, and in each of four simulations a first and a second step.
+    assert len(policy.calls) == 1 + 4 * 2
     assert result["stop_reason"] == "rounds"
     assert result["answer"] is None
 
@@ -199,8 +227,11 @@ def test_a_step_without_room_for_another_ends_its_simulation_with_nothing() -> N
     tree = last["tree"]
     assert [texts(tree, i) for i in last["visited"]] == ends
     assert len(ends) > 1
-    assert {len(end) for end in ends} == {2}
-    assert {tree[i]["status"] for i in last["visited"]} == {"truncated"}
+    # Where all of a step's next ones had turned out so, simulations end there.
+    assert {(len(texts(tree, i)), tree[i]["status"]) for i in last["visited"]} == {
+        (2, "truncated"),
+        (1, "active"),
+    }
     assert last["result"]["stop_reason"] == "length"
 
 

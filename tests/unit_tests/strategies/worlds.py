@@ -31,12 +31,24 @@ class Node:
     tokens: int
     logprob: float
     score: float | None
-    prior: float = 0.0
-    """The share of its siblings that are the same step."""
-    children: list[Node] | None = None
+    count: int = 0
+    """How many of its siblings are the same step."""
+    sampled: int = 0
+    """How many samples were taken after it."""
+    kinds: dict[tuple[str, str], Node] = field(default_factory=dict)
+    """The distinct ones of them."""
     visits: int = 0
     total: float = 0.0
     closed: bool = False
+
+    @property
+    def children(self) -> list[Node]:
+        """The distinct ones that can be gone to."""
+        return [
+            child
+            for child in self.kinds.values()
+            if child.end == "stop" or (child.end == "step" and child.prefix[-1])
+        ]
 
     @property
     def depth(self) -> int:
@@ -61,25 +73,18 @@ class World:
         return Node((), seed, -1, "step", 0, 0.0, 0.0)
 
     def expand(self, node: Node) -> None:
-        """Propose children and keep the distinct ones that can be gone to."""
-        node.children = []
+        """Sample children: N first steps, later M more."""
         room = min(self.step_tokens, self.tokens - node.tokens)
         if room <= 0:
+            node.end = "length"
             return
-        asked = min(self.m, self.n - len(self.finals))
-        kept: dict[tuple[str, str], Node] = {}
-        for i in range(asked):
-            child = self._sample(node, sample_seed(node.seed, i), room)
-            if child is None:
-                continue
-            key = (child.prefix[-1], child.end)
-            kept.setdefault(key, child)
-            kept[key].prior += 1 / asked
-        node.children = [
-            child
-            for (text, end), child in kept.items()
-            if end == "stop" or (end == "step" and text)
-        ]
+        wanted = self.m if node.depth else self.n
+        for _ in range(min(wanted, self.n - len(self.finals))):
+            child = self._sample(node, sample_seed(node.seed, node.sampled), room)
+            node.sampled += 1
+            if child is not None:
+                first = node.kinds.setdefault((child.prefix[-1], child.end), child)
+                first.count += 1
 
     def _sample(self, node: Node, seed: int, room: int) -> Node | None:
         place = len(self.born)
