@@ -57,7 +57,7 @@ class SearchState(SearchInput, total=False):
     visited: Annotated[
         list[int], DeltaChannel(append, snapshot_frequency=_SNAPSHOT_EVERY)
     ]
-    """Tree search: the candidate at which each simulation ended, in their order."""
+    """Tree search: where each simulation ended, or what was taken, in that order."""
     chains: list[list[int]]
     """Revision: for each chain the last steps of its answers, in their order."""
     wanted: int

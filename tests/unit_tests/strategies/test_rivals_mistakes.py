@@ -303,8 +303,8 @@ def test_a_dead_end_does_not_end_a_search_that_has_other_ways() -> None:
             return [Continuation(r"\boxed{7}", 1.0, ends=True)]
         return [Continuation("dead", 0.5), Continuation("alive", 0.5)]
 
-    # The verifier likes what leads nowhere a little more.
-    prm = TreePrm(lambda prefix: 0.3 if prefix[0] == "dead" else 0.2)
+    # The verifier likes what leads nowhere much more.
+    prm = TreePrm(lambda prefix: 0.9 if prefix[0] == "dead" else 0.1)
     for strategy in ("best_first", "levin", "mcts"):
         result = search(strategy, DeadEndPolicy(language), prm, budget=8)
         assert result["answer"] == "7"
