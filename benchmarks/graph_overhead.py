@@ -29,7 +29,6 @@ from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
 from langchain_tts.search.state import Message
 from langchain_tts.strategies import get_strategy
 from langchain_tts.strategies.context import SearchContext
-from langchain_tts.strategies.run import solve
 
 STRATEGIES = ("beam_search", "dvts")
 DEPTH = 10
@@ -162,36 +161,62 @@ class WatchedPrm(RewardModel):
         return self.watch.watched(lambda: self.prm.submit(requests))
 
 
-def embedded_costs(
-    strategy: str, samples: int, repetitions: int
-) -> tuple[Cost, Cost, int]:
-    """The median cost of a search with the embedded models, and what was no model's.
+class Search(NamedTuple):
+    """What one search cost, in seconds of the clock."""
+
+    whole: float
+    models: float
+    """While at least one model was working."""
+    nodes: float
+    """While a node was running, less its models: the logic of the search."""
+    langgraph: float
+    """Everything else: scheduling, channels, callbacks."""
+    tokens: float
+    cpu_share: float
+    """Share of the CPU time in which no model was working."""
+
+
+def search_cost(strategy: str, samples: int, repetitions: int) -> Search:
+    """The median cost of a search with the embedded models.
 
     Every search has a question of its own: what another one cached cannot help it.
     """
     from langchain_tts.tinymath.generator import load_split
 
-    policy, prm = resolve_policy("tinymath"), resolve_prm("tinymath")
-    if prm is None:
-        raise RuntimeError
+    graph = get_strategy(strategy).build().compile()
     problems = load_split("test")
     stride = len(problems) // (repetitions + 1)
-    whole, rest, tokens = [], [], []
-    for seed, problem in enumerate(problems[::stride][: repetitions + 1]):
-        watch = Watch()
-        context = SearchContext(
-            policy=WatchedPolicy(policy, watch),
-            prm=WatchedPrm(prm, watch),
-            budget=Budget(samples),
-        )
-        question: list[Message] = [{"role": "user", "content": problem.question}]
-        start = Cost.now()
-        result = solve(question, strategy=strategy, context=context, seed=seed)
-        cost = Cost.now().since(start)
-        whole.append(cost)
-        rest.append(cost.since(watch.total))
-        tokens.append(result["spent"]["generated_tokens"])
-    return _medians(whole[1:]), _medians(rest[1:]), round(median(tokens[1:]))
+    found = [
+        _search(graph, samples, problem.question)
+        for problem in problems[::stride][: repetitions + 1]
+    ]
+    return Search(*map(median, zip(*found[1:], strict=True)))
+
+
+def _search(graph: Any, samples: int, text: str) -> Search:
+    watch = Watch()
+    prm = resolve_prm("tinymath")
+    context = SearchContext(
+        policy=WatchedPolicy(resolve_policy("tinymath"), watch),
+        prm=None if prm is None else WatchedPrm(prm, watch),
+        budget=Budget(samples),
+        lockstep=False,
+    )
+    question: list[Message] = [{"role": "user", "content": text}]
+    started = Cost.now()
+    state = graph.invoke(
+        {"messages": question, "seed": 1}, {"recursion_limit": 1000}, context=context
+    )
+    whole = Cost.now().since(started)
+    inside = state["spent"]["seconds"]
+    return Search(
+        whole=whole.wall,
+        models=watch.total.wall,
+        nodes=inside - watch.total.wall,
+        langgraph=whole.wall - inside,
+        tokens=state["spent"]["generated_tokens"],
+        cpu_share=1 - watch.total.cpu / whole.cpu,
+    )
 
 
 def _print_supersteps(samples: Sequence[int], repetitions: int) -> None:
@@ -213,16 +238,19 @@ def _print_supersteps(samples: Sequence[int], repetitions: int) -> None:
 
 def _print_shares(samples: Sequence[int], repetitions: int) -> None:
     print(
-        "| strategy | N | tokens | ms a search | ms of the graph | share | CPU share |"
+        "| strategy | N | tokens | search, ms | models, ms | nodes, ms | LangGraph, ms "
+        "| nodes' share | LangGraph's share | both, of CPU time |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for strategy in STRATEGIES:
         for n in samples:
-            whole, rest, tokens = embedded_costs(strategy, n, repetitions)
+            cost = search_cost(strategy, n, repetitions)
             print(
-                f"| {strategy} | {n} | {tokens} "
-                f"| {1e3 * whole.wall:.0f} | {1e3 * rest.wall:.1f} "
-                f"| {rest.wall / whole.wall:.1%} | {rest.cpu / whole.cpu:.1%} |",
+                f"| {strategy} | {n} | {cost.tokens:.0f} | {1e3 * cost.whole:.0f} "
+                f"| {1e3 * cost.models:.0f} | {1e3 * cost.nodes:.1f} "
+                f"| {1e3 * cost.langgraph:.1f} | {cost.nodes / cost.whole:.1%} "
+                f"| {cost.langgraph / cost.whole:.1%} "
+                f"| {cost.cpu_share:.1%} |",
                 flush=True,
             )
 

@@ -52,7 +52,12 @@ class Scoring:
             if candidate["status"] in {"active", "finished"}
             and candidate["id"] not in parents
         ]
-        return [path(self.tree, leaf["id"]) for leaf in leaves]
+        # Siblings have the steps before them in common.
+        above = {
+            parent: [] if parent is None else path(self.tree, parent)
+            for parent in {leaf["parent"] for leaf in leaves}
+        }
+        return [[*above[leaf["parent"]], leaf] for leaf in leaves]
 
     @cached_property
     def _work(self) -> list[tuple[list[Candidate], int]]:
