@@ -77,7 +77,8 @@ class Machine:
         return Stop(
             checkpoint_id=checkpoint_id,
             state=cast("SearchState", found.values),
-            next=found.next[0] if found.next else None,
+            # After a kill between what a node wrote and its checkpoint `next` is empty.
+            next=found.tasks[0].name if found.tasks else None,
             node=marks["node"],
             before=marks.get("before"),
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,3 +155,33 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.sqlite", None)
     with pytest.raises(DebuggerError, match=r'pip install "langchain-tts\[debug\]"'):
         SearchDebugger(QUESTION, context=context())
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_a_session_that_was_killed_before_a_checkpoint_goes_on(
+    steps: int, tmp_path: Path
+) -> None:
+    # What a node wrote is there, the checkpoint after it is not.
+    before, after = tmp_path / "before.sqlite", tmp_path / "after.sqlite"
+    setting = context()
+    with SearchDebugger("6*7?", context=setting, seed=3, name="s", file=before) as d:
+        for _ in range(steps):
+            d.step()
+    shutil.copy(before, after)
+    models: Any = {"policy": setting.policy, "prm": setting.prm}
+    with SearchDebugger.open("s", after, **models) as d:
+        node = d.next
+        d.step()
+        whole = d.run()
+    with sqlite3.connect(before) as saved:
+        saved.execute("ATTACH ? AS later", [str(after)])
+        newest = saved.execute("SELECT max(checkpoint_id) FROM checkpoints").fetchone()
+        saved.execute(
+            "INSERT OR IGNORE INTO writes SELECT * FROM later.writes "
+            "WHERE checkpoint_id = ?",
+            newest,
+        )
+    saved.close()
+    with SearchDebugger.open("s", before, **models) as d:
+        assert d.next == node
+        assert d.run()["tree"] == whole["tree"]
