@@ -77,8 +77,7 @@ class Machine:
         return Stop(
             checkpoint_id=checkpoint_id,
             state=cast("SearchState", found.values),
-            # After a kill between what a node wrote and its checkpoint `next` is empty.
-            next=found.tasks[0].name if found.tasks else None,
+            next=found.next[0] if found.next else None,
             node=marks["node"],
             before=marks.get("before"),
         )
