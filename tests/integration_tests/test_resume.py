@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from langchain_tts.strategies import STRATEGIES
+from tests.integration_tests.comparing import rounded
 from tests.integration_tests.resumable import Job, run
 
 ROOT = Path(__file__).parents[2]
@@ -124,18 +125,6 @@ def test_a_search_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
         check_the_calls(resumed, undisturbed, kills)
         landed += kills
     assert landed > 0
-
-
-def rounded(tree: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A tree that does not tell what another batch does to the last digits."""
-    return [
-        {
-            **c,
-            "logprob": pytest.approx(c["logprob"], abs=1e-3),
-            "score": pytest.approx(c["score"], abs=1e-4),
-        }
-        for c in tree
-    ]
 
 
 def test_a_search_with_the_embedded_models_is_resumed_to_the_same_tree(
