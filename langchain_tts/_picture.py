@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_tts.search.state import Outcome, Status
     from langchain_tts.strategies.state import SearchState
 
-_MARKS: dict[Status, tuple[str, str]] = {
+MARKS: dict[Status, tuple[str, str]] = {
     "finished": ("✔ finished", "green"),
     "active": ("… thinking", "cyan"),
     "truncated": ("⋯ cut off", "magenta"),
@@ -67,14 +67,14 @@ def render(
     ]
     boxes: list[RenderableType] = []
     if result is not None and result["votes"]:
-        boxes.append(_titled("vote", _votes(result)))
-    boxes.append(_titled("spent", _spent(snapshot.get("spent", {}), frame.budget)))
+        boxes.append(_titled("vote", votes_table(result)))
+    boxes.append(_titled("spent", spent_table(snapshot.get("spent", {}), frame.budget)))
     parts += [Text(), Columns(boxes, padding=(0, 3))]
     parts += [
         Text(f"! {line}", style="yellow") for line in snapshot.get("degradations", [])
     ]
     if result is not None:
-        parts += [Text(), _answer(result)]
+        parts += [Text(), answer_line(result)]
     return Panel(
         Group(*parts),
         title=Text(f"{frame.strategy} · {limits(frame.budget)}", style="bold blue"),
@@ -109,7 +109,7 @@ def _branches(snapshot: SearchState, max_lines: int) -> RenderableType:
 
 
 def _add_rows(table: Table, branch: Branch, indent: str, *, last: bool) -> None:
-    color = _color(branch.score) if branch.alive else "bright_black"
+    color = score_color(branch.score) if branch.alive else "bright_black"
     step = Text(no_wrap=True, overflow="ellipsis")
     step.append(f"{indent}{'└' if last else '├'}─ ", style="bright_black")
     step.append(_shorten(branch.text, 200), style=_style(branch))
@@ -117,9 +117,9 @@ def _add_rows(table: Table, branch: Branch, indent: str, *, last: bool) -> None:
         step.append(f"  +{hidden}", style="bright_black")
     mark, mark_style = "", ""
     if branch.end is not None and not branch.children:
-        mark, mark_style = _MARKS[branch.end]
+        mark, mark_style = MARKS[branch.end]
         if branch.winner and branch.end == "finished":
-            mark, mark_style = "★ chosen", f"bold {_color(1.0)}"
+            mark, mark_style = "★ chosen", f"bold {score_color(1.0)}"
     table.add_row(
         step,
         "" if branch.score is None else _bar(branch.score, color),
@@ -139,7 +139,7 @@ def _style(branch: Branch) -> str:
     return "" if branch.alive else "dim strike"
 
 
-def _color(score: float | None) -> str:
+def score_color(score: float | None) -> str:
     """Red at 0 over yellow to green at 1."""
     if score is None:
         return "default"
@@ -159,7 +159,7 @@ def _titled(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold blue"), body)
 
 
-def _votes(result: Outcome, rows: int = 5) -> Table:
+def votes_table(result: Outcome, rows: int = 5) -> Table:
     table = Table.grid(padding=(0, 2))
     total = sum(row["weight"] for row in result["votes"]) or 1.0
     for row in result["votes"][:rows]:
@@ -167,9 +167,9 @@ def _votes(result: Outcome, rows: int = 5) -> Table:
         table.add_row(
             Text(
                 _shorten(row["answer"], 24),
-                style=f"bold {_color(1.0)}" if chosen else "",
+                style=f"bold {score_color(1.0)}" if chosen else "",
             ),
-            _bar(row["weight"] / total, _color(1.0) if chosen else "bright_black"),
+            _bar(row["weight"] / total, score_color(1.0) if chosen else "bright_black"),
             Text(f"{row['weight']:.2f}", style="bold" if chosen else ""),
             Text(f"×{row['count']}", style="bright_black"),
         )
@@ -179,7 +179,7 @@ def _votes(result: Outcome, rows: int = 5) -> Table:
     return table
 
 
-def _spent(spent: Spent, budget: Budget) -> Table:
+def spent_table(spent: Spent, budget: Budget) -> Table:
     """Each limit as a bar, and what has no limit as a number."""
     flops = spent.get("policy_flops", 0.0) + spent.get("prm_flops", 0.0)
     used: list[tuple[str, float, float | None]] = [
@@ -197,11 +197,11 @@ def _spent(spent: Spent, budget: Budget) -> Table:
     return table
 
 
-def _answer(result: Outcome) -> RenderableType:
+def answer_line(result: Outcome) -> RenderableType:
     if result["answer"] is None:
         return Text("no answer was found", style="bold red")
     return Text.assemble(
-        ("answer  ", "bold blue"), (result["answer"], f"bold {_color(1.0)}")
+        ("answer  ", "bold blue"), (result["answer"], f"bold {score_color(1.0)}")
     )
 
 

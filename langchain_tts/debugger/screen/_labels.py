@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from langchain_tts._picture import _MARKS, _color, printable
+from langchain_tts._picture import MARKS, printable, score_color
 from langchain_tts.search.state import Candidate, path
 from langchain_tts.strategies.state import SearchState
 
@@ -75,7 +75,7 @@ class View:
     def label(self, candidate: Candidate) -> Text:
         """A candidate in one line: score, id, what became of it, and its step."""
         dead = candidate["id"] not in self.alive
-        color = "bright_black" if dead else f"bold {_color(candidate['score'])}"
+        color = "bright_black" if dead else f"bold {score_color(candidate['score'])}"
         words, style = self._standing(candidate)
         return Text.assemble(
             (f"{number(candidate['score']):>4} ", color),
@@ -96,7 +96,9 @@ class View:
         table.add_column(width=4, justify="right")
         table.add_column(ratio=1, overflow="fold")
         for step in steps:
-            score = Text(number(step["score"]), style=f"bold {_color(step['score'])}")
+            score = Text(
+                number(step["score"]), style=f"bold {score_color(step['score'])}"
+            )
             style = "bold" if step is candidate else ""
             table.add_row(score, Text(_lines(step["text"]), style=style))
         whole = math.fsum(step["logprob"] for step in steps)
@@ -110,9 +112,9 @@ class View:
     def _standing(self, candidate: Candidate) -> tuple[str, str]:
         """What has become of a candidate, in words that begin with a mark; a style."""
         if candidate["id"] == self.winner:
-            return "★ chosen", f"bold {_color(1.0)}"
+            return "★ chosen", f"bold {score_color(1.0)}"
         if candidate["status"] != "active":
-            return _MARKS.get(candidate["status"], _ROLLOUT)
+            return MARKS.get(candidate["status"], _ROLLOUT)
         if candidate["id"] in self.children:
             return "· continued", "bright_black"
         if self._goes_on(candidate):

@@ -8,7 +8,13 @@ from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
-from langchain_tts._picture import _answer, _spent, _votes, limits, printable
+from langchain_tts._picture import (
+    answer_line,
+    limits,
+    printable,
+    spent_table,
+    votes_table,
+)
 from langchain_tts.budget import Budget
 from langchain_tts.debugger._debugger import SearchDebugger
 from langchain_tts.search.state import SearchResult
@@ -31,7 +37,7 @@ def head(debugger: SearchDebugger, busy: str) -> Text:
 
 def answer(result: SearchResult) -> RenderableType:
     """The votes and the answer."""
-    return Group(_votes(result), _answer(result))
+    return Group(votes_table(result), answer_line(result))
 
 
 def ledger(debugger: SearchDebugger) -> RenderableType:
@@ -39,7 +45,7 @@ def ledger(debugger: SearchDebugger) -> RenderableType:
     budget = Budget.parse(debugger.setup.context.budget)
     notes = debugger.state.get("degradations", [])
     return Group(
-        _spent(debugger.spent, budget),
+        spent_table(debugger.spent, budget),
         *(Text(f"! {printable(note)}", style="yellow") for note in notes),
     )
 

@@ -1,8 +1,9 @@
-"""Best-first search, against one with a heap."""
+"""Best-first and Levin tree search, against one with a heap and plain products."""
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from tests.unit_tests.fakes import (
 )
 from tests.unit_tests.strategies.searching import search, statuses, texts
 from tests.unit_tests.strategies.test_mcts import last_state
-from tests.unit_tests.strategies.worlds import Node, World, rough_language
+from tests.unit_tests.strategies.worlds import Node, World, rough_language, score_of
 
 Cost = Callable[[Node, int], float]
 """Of taking a node, and for which time."""
@@ -61,22 +62,40 @@ def by_score(node: Node, times: int) -> float:
     return -(node.score or 0.0) / times
 
 
+def levin(node: Node, times: int) -> float:
+    prefixes = [node.prefix[: i + 1] for i in range(node.depth) if node.prefix[i]]
+    return (
+        times * node.depth / math.prod(score_of(prefix) or 0.0 for prefix in prefixes)
+    )
+
+
+BOTH = pytest.mark.parametrize(
+    ("strategy", "cost"), [("best_first", by_score), ("levin", levin)]
+)
+
+
+@BOTH
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
     ("n", "m"), [(1, 4), (3, 4), (8, 2), (16, 4), (18, 3), (40, 4), (5, 1), (60, 2)]
 )
-def test_finds_what_a_search_with_a_heap_finds(n: int, m: int, seed: int) -> None:
+def test_finds_what_a_search_with_a_heap_finds(
+    strategy: str, cost: Cost, n: int, m: int, seed: int
+) -> None:
     language = random_language(seed, depth=6, branching=5)
     world = World(language, n, m)
-    popped = oracle(world, seed, by_score)
-    last = last_state("best_first", TreePolicy(language), n, m, seed)
+    popped = oracle(world, seed, cost)
+    last = last_state(strategy, TreePolicy(language), n, m, seed)
     tree = last["tree"]
     assert [texts(tree, i) for i in range(len(tree))] == world.born
     assert [texts(tree, i) for i in last["visited"]] == popped
 
 
+@BOTH
 @pytest.mark.parametrize("seed", range(40))
-def test_also_where_steps_are_cut_empty_lost_or_too_many(seed: int) -> None:
+def test_also_where_steps_are_cut_empty_lost_or_too_many(
+    strategy: str, cost: Cost, seed: int
+) -> None:
     language = rough_language(seed)
 
     def broken(drawn: int) -> bool:
@@ -85,9 +104,9 @@ def test_also_where_steps_are_cut_empty_lost_or_too_many(seed: int) -> None:
     world = World(
         language, 24, 3, rounds=4, step_tokens=14, tokens=24 + seed, broken=broken
     )
-    popped = oracle(world, seed, by_score)
+    popped = oracle(world, seed, cost)
     last = last_state(
-        "best_first",
+        strategy,
         TreePolicy(language, broken=broken),
         24,
         3,

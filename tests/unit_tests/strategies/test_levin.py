@@ -1,10 +1,6 @@
-"""Levin tree search, against one with a heap and plain products."""
+"""Levin tree search: what its cost prefers. Its oracle is in test_best_first."""
 
 from __future__ import annotations
-
-import math
-
-import pytest
 
 from tests.unit_tests.fakes import (
     Continuation,
@@ -13,58 +9,7 @@ from tests.unit_tests.fakes import (
     TreePrm,
     random_language,
 )
-from tests.unit_tests.strategies.searching import search, texts
-from tests.unit_tests.strategies.test_best_first import oracle
-from tests.unit_tests.strategies.test_mcts import last_state
-from tests.unit_tests.strategies.worlds import Node, World, rough_language, score_of
-
-
-def levin(node: Node, times: int) -> float:
-    prefixes = [node.prefix[: i + 1] for i in range(node.depth) if node.prefix[i]]
-    return (
-        times * node.depth / math.prod(score_of(prefix) or 0.0 for prefix in prefixes)
-    )
-
-
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize(
-    ("n", "m"), [(1, 4), (3, 4), (8, 2), (16, 4), (18, 3), (40, 4), (5, 1), (60, 2)]
-)
-def test_finds_what_a_search_with_a_heap_finds(n: int, m: int, seed: int) -> None:
-    language = random_language(seed, depth=6, branching=5)
-    world = World(language, n, m)
-    popped = oracle(world, seed, levin)
-    last = last_state("levin", TreePolicy(language), n, m, seed)
-    tree = last["tree"]
-    assert [texts(tree, i) for i in range(len(tree))] == world.born
-    assert [texts(tree, i) for i in last["visited"]] == popped
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_also_where_steps_are_cut_empty_lost_or_too_many(seed: int) -> None:
-    language = rough_language(seed)
-
-    def broken(drawn: int) -> bool:
-        return drawn % 7 == 0
-
-    world = World(
-        language, 24, 3, rounds=4, step_tokens=14, tokens=24 + seed, broken=broken
-    )
-    popped = oracle(world, seed, levin)
-    last = last_state(
-        "levin",
-        TreePolicy(language, broken=broken),
-        24,
-        3,
-        seed,
-        max_rounds=4,
-        max_step_tokens=14,
-        max_tokens=24 + seed,
-    )
-    tree = last["tree"]
-    assert [texts(tree, i) for i in range(len(tree))] == world.born
-    assert [texts(tree, i) for i in last["visited"]] == popped
-
+from tests.unit_tests.strategies.searching import search
 
 SCORES = {("a",): 0.5, ("b",): 0.4, ("a", "c"): 0.9, ("b", "c"): 0.1}
 
