@@ -110,8 +110,8 @@ class TTSChatModel(BaseChatModel):
     max_step_tokens: PositiveInt = SearchContext.max_step_tokens
     """New tokens that one step may have."""
 
-    max_tokens: PositiveInt = SearchContext.max_tokens
-    """New tokens that one whole answer may have."""
+    max_tokens: PositiveInt | None = SearchContext.max_tokens
+    """New tokens that one whole answer may have; None: what the policy needs."""
 
     temperature: Annotated[float, AfterValidator(_finite_temperature)] = (
         SearchContext.temperature
@@ -194,8 +194,10 @@ class TTSChatModel(BaseChatModel):
             ls_model_name=_model_name(policy),
             ls_model_type="chat",
             ls_temperature=kwargs.get("temperature", self.temperature),
-            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
         )
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
         stop = stop if stop is not None else self.stop
         if stop:
             params["ls_stop"] = stop

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import astuple
 
+from langchain_core.language_models.chat_models import BaseChatModel
+
+from langchain_tts._names import SERVER, parse_name
 from langchain_tts.engines.errors import (
     ModelLoadError,
     PromptTooLongError,
@@ -27,19 +31,28 @@ _EMBEDDED = {
     "tinymath-large": "policy-large",
     _REVISER: "reviser",
 }
-_TRANSFORMERS = "transformers:"
+_BACKENDS = {
+    "transformers": "a model in this process, e.g. transformers:FOLDER",
+    "vllm": "a vLLM engine in this process, e.g. vllm:FOLDER_OR_MODEL",
+    SERVER: "a server, e.g. http://127.0.0.1:8000/v1",
+}
 
 _resolved: dict[str, Policy] = {}
 _lock = threading.Lock()
 
 
-def resolve_policy(name: str | Policy) -> Policy:
+def resolve_policy(name: str | Policy | BaseChatModel) -> Policy:
     """Find a policy by its name; each is loaded once a process.
 
     Args:
-        name: `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`, or
-            `transformers:` and a folder in Hugging Face format (or a model in the local
-            Hugging Face cache). A policy is returned as it is.
+        name: One of
+            - `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`;
+            - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
+              in the local Hugging Face cache), with options after a question mark, e.g.
+              `vllm:FOLDER?dtype=float32&max_model_len=4096`;
+            - the address of an OpenAI-compatible server, or several with commas;
+            - a LangChain chat model, for strategies that need whole answers only;
+            - a policy, which is returned as it is.
 
     Raises:
         UnknownModelError: If there is no policy of that name.
@@ -47,6 +60,10 @@ def resolve_policy(name: str | Policy) -> Policy:
     """
     if isinstance(name, Policy):
         return name
+    if isinstance(name, BaseChatModel):
+        from langchain_tts.policies.chat import ChatModelPolicy
+
+        return ChatModelPolicy(name)
     with _lock:
         if name not in _resolved:
             _resolved[name] = _load(name)
@@ -54,18 +71,24 @@ def resolve_policy(name: str | Policy) -> Policy:
 
 
 def _load(name: str) -> Policy:
-    if name in _EMBEDDED:
-        source = str(WEIGHTS / _EMBEDDED[name])
-    elif name.startswith(_TRANSFORMERS) and name != _TRANSFORMERS:
-        source = name.removeprefix(_TRANSFORMERS)
-    else:
-        known = ", ".join([*_EMBEDDED, f"{_TRANSFORMERS}FOLDER"])
-        msg = f"unknown policy {name!r}; the policies are {known}"
-        raise UnknownModelError(msg)
-    # Not before a model is wanted: torch takes seconds to import.
-    from langchain_tts.policies.transformers import TransformersPolicy
+    # Engines are imported by who needs them: torch takes seconds, vLLM many.
+    backend, source, options = astuple(parse_name(name))
+    if name in _EMBEDDED or (backend == "transformers" and source):
+        from langchain_tts.policies.transformers import TransformersPolicy
 
-    policy = TransformersPolicy(source, name=name)
-    if name == _REVISER:
-        policy.revise_prompt = REVISE
-    return policy
+        folder = str(WEIGHTS / _EMBEDDED[name]) if name in _EMBEDDED else source
+        policy = TransformersPolicy(folder, name=name, **options)
+        if name == _REVISER:
+            policy.revise_prompt = REVISE
+        return policy
+    if backend == "vllm" and source:
+        from langchain_tts.policies.vllm import VLLMPolicy
+
+        return VLLMPolicy(source, name=name, **options)
+    if backend == SERVER:
+        from langchain_tts.policies.server import ServerPolicy
+
+        return ServerPolicy(source.split(","), name=name, **options)
+    known = "; ".join([", ".join(_EMBEDDED), *_BACKENDS.values()])
+    msg = f"unknown policy {name!r}; the policies are {known}"
+    raise UnknownModelError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
@@ -26,7 +26,8 @@ class GenerationRequest(TypedDict):
     """Token ids that the policy generated so far after `messages` (may be empty)."""
     n: int
     seeds: list[int]
-    """One seed a sample: a sample depends on its seed, never on its batch."""
+    """One seed a sample: a sample depends on its seed, never on its batch. Those of
+    siblings follow one another."""
     by_step: bool
     """True: stop after one step. False: generate to the end of the answer."""
     max_tokens: int
@@ -62,6 +63,8 @@ class Generation(TypedDict):
     """Prompt and prefix tokens computed for this request."""
     cached_tokens: int
     """Prompt and prefix tokens taken from the cache."""
+    generated_tokens: NotRequired[int]
+    """All tokens generated for this request, where they are more than the samples'."""
 
 
 class Policy(Runnable[list[GenerationRequest], list[Generation]]):
@@ -78,6 +81,13 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
     """For FLOPs: 2 x parameters x tokens."""
     context_window: int
     """Prompt and new tokens that fit together."""
+    by_step: bool = True
+    """False: it writes whole answers only, and no strategy can search its steps."""
+    counts_locally: bool = True
+    """False: counting tokens asks a server, which is kept off event loops."""
+    max_tokens: int = 8192
+    """New tokens that an answer of this model may need, where a search sets no limit
+    (Liu et al. 2025)."""
     revise_prompt: str = (
         "Your solution above may be wrong. Check every step of it. Then write a "
         "complete, corrected solution from the beginning, in the same form, with the "

@@ -54,7 +54,7 @@ class TransformersPolicy(Policy):
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the rendered chat prompt."""
-        return len(self.model.chat_ids(messages))
+        return len(self.model.tokens.chat_ids(messages))
 
     def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:
         """Start a batch of requests.
@@ -79,10 +79,10 @@ class TransformersPolicy(Policy):
         Raises:
             PromptTooLongError: If it does not fit the context window.
         """
-        ids = self.model.encode(text if ends else text + STEP_DELIMITER)
+        ids = self.model.tokens.encode(text if ends else text + STEP_DELIMITER)
         if ends:
-            ids.append(self.model.tokenizer.eos_token_id)
-        before = [*self.model.chat_ids(messages), *prefix]
+            ids.append(self.model.tokens.tokenizer.eos_token_id)
+        before = [*self.model.tokens.chat_ids(messages), *prefix]
         if len(before) + len(ids) > self.context_window:
             msg = (
                 f"the step ends {len(before) + len(ids)} tokens after the beginning, "
@@ -99,7 +99,7 @@ class TransformersPolicy(Policy):
         if len(request["seeds"]) != request["n"]:
             msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
             raise ValueError(msg)
-        ids = self.model.chat_ids(request["messages"]) + request["prefix"]
+        ids = self.model.tokens.chat_ids(request["messages"]) + request["prefix"]
         room = self.context_window - len(ids)
         if room < 1:
             msg = (
@@ -124,7 +124,7 @@ class TransformersPolicy(Policy):
             for prompt in prompts
         ]
         texts = iter(
-            self.model.step_texts(
+            self.model.tokens.step_texts(
                 [step for samples in split for steps in samples for step in steps]
             )
         )
@@ -143,7 +143,7 @@ class TransformersPolicy(Policy):
     def _steps(self, prompt: Prompt, sample: TokenSample) -> list[list[int]]:
         if prompt.by_step:
             return [sample.ids] if sample.ids else []
-        return self.model.rule.split(sample.ids)
+        return self.model.tokens.rule.split(sample.ids)
 
 
 def _sample(sample: TokenSample, steps: list[list[int]], texts: list[str]) -> Sample:

@@ -1,18 +1,26 @@
-"""Process reward models (PRMs): the verifiers that score steps, one file a kind."""
+"""Verifiers: process reward models (PRMs) and others that score, one file a kind."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from dataclasses import astuple
+from typing import TYPE_CHECKING
 
+from langchain_tts._names import SERVER, parse_name
 from langchain_tts.engines.errors import (
     ModelLoadError,
     PromptTooLongError,
     UnknownModelError,
 )
 from langchain_tts.rewards.base import RewardModel
-from langchain_tts.rewards.formats import CONFIG, causal_format, read_config
+from langchain_tts.rewards.formats import read_config, step_format
 from langchain_tts.tinymath import WEIGHTS
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from langchain_tts.rewards.formats import StepFormat
+    from langchain_tts.rewards.reader import Reader
 
 __all__ = [
     "ModelLoadError",
@@ -28,7 +36,11 @@ _EMBEDDED = {
     "tinymath-tag": "tag-prm",
     "tinymath-weak": "weak-prm",
 }
-_TRANSFORMERS = "transformers:"
+_BACKENDS = {
+    "transformers": "a model in this process, e.g. transformers:FOLDER",
+    "vllm": "a vLLM engine in this process, e.g. vllm:FOLDER_OR_MODEL",
+    SERVER: "a vLLM server, e.g. http://127.0.0.1:8000/v1",
+}
 
 _resolved: dict[str, RewardModel] = {}
 _lock = threading.Lock()
@@ -38,56 +50,61 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
     """Find a verifier by its name; each is loaded once a process.
 
     Args:
-        name: `tinymath` (the default embedded verifier), `tinymath-implicit`,
-            `tinymath-tag`, `tinymath-weak`, or `transformers:` and a folder in Hugging
-            Face format with a `prm_config.json`. A verifier is returned as it is, and
-            None stays None: search without a verifier.
+        name: One of
+            - `tinymath` (the default embedded verifier), `tinymath-implicit`,
+              `tinymath-tag`, `tinymath-weak`;
+            - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
+              in the local Hugging Face cache), or the address of a vLLM server; the
+              model's configuration tells its format, or the option `format` does, e.g.
+              `vllm:FOLDER?format=math-shepherd`;
+            - a verifier, which is returned as it is;
+            - None, which stays None: search without a verifier.
 
     Raises:
         UnknownModelError: If there is no verifier of that name.
-        ModelLoadError: If its files are missing or damaged.
+        ModelLoadError: If its files are missing or damaged, or not what its format
+            needs.
     """
     if name is None or isinstance(name, RewardModel):
         return name
     with _lock:
         if name not in _resolved:
-            _resolved[name] = _load(name, _folder(name))
+            _resolved[name] = _load(name)
         return _resolved[name]
 
 
-def _folder(name: str) -> Path:
+def _load(name: str) -> RewardModel:
+    """Open the kind of verifier that the model's configuration names."""
+    backend, source, options = astuple(parse_name(name))
     if name in _EMBEDDED:
-        return WEIGHTS / _EMBEDDED[name]
-    if name.startswith(_TRANSFORMERS) and name != _TRANSFORMERS:
-        return Path(name.removeprefix(_TRANSFORMERS)).expanduser()
-    known = ", ".join([*_EMBEDDED, f"{_TRANSFORMERS}FOLDER"])
-    msg = f"unknown verifier {name!r}; the verifiers are {known}"
-    raise UnknownModelError(msg)
+        backend, source = "transformers", str(WEIGHTS / _EMBEDDED[name])
+    if backend not in _BACKENDS or not source:
+        known = "; ".join([", ".join(_EMBEDDED), *_BACKENDS.values()])
+        msg = f"unknown verifier {name!r}; the verifiers are {known}"
+        raise UnknownModelError(msg)
+    config = read_config(source, options.pop("format", None))
+    if config["format"] == "implicit":
+        from langchain_tts.rewards.implicit import ImplicitPRM
+
+        return ImplicitPRM.from_config(source, config, name=name)
+    from langchain_tts.rewards.step_prm import StepPRM
+
+    written = step_format(config)
+    return StepPRM(_reader(backend, source, written, options), written, name=name)
 
 
-def _load(name: str, folder: Path) -> RewardModel:
-    """Read the folder's configuration and load the kind of verifier it names.
+def _reader(
+    backend: str, source: str, written: StepFormat, options: dict[str, Any]
+) -> Reader:
+    # Engines are imported by who needs them: torch takes seconds, vLLM many.
+    if backend == "transformers":
+        from langchain_tts.rewards.transformers import TransformersReader
 
-    Models are imported here and not before: torch takes seconds to import.
-    """
-    config = read_config(folder)
-    if config["format"] != "implicit":
-        from langchain_tts.rewards.causal import CausalPRM
+        return TransformersReader(source, written.head, **options)
+    if backend == "vllm":
+        from langchain_tts.rewards.vllm import VLLMReader
 
-        return CausalPRM(folder, causal_format(config), name=name)
-    from langchain_tts.rewards.implicit import ImplicitPRM
+        return VLLMReader(source, written.head, **options)
+    from langchain_tts.rewards.server import ServerReader
 
-    try:
-        scale, offset = float(config["scale"]), float(config["offset"])
-    except (KeyError, TypeError, ValueError):
-        msg = f'{folder / CONFIG} must give the numbers "scale" and "offset"'
-        raise ModelLoadError(msg) from None
-    reference = config.get("reference")
-    return ImplicitPRM(
-        folder,
-        scale=scale,
-        offset=offset,
-        # The policy it was calibrated with lies beside it.
-        reference=folder.parent / reference if reference else None,
-        name=name,
-    )
+    return ServerReader(source.split(","), written.head, **options)

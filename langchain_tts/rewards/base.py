@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from langchain_core.tools import StructuredTool
+
     from langchain_tts.search.state import Message
 
 
@@ -41,15 +43,24 @@ class Scores(TypedDict):
 
 
 class RewardModel(Runnable[list[ScoreRequest], list[Scores]]):
-    """A PRM. A backend implements `submit`; it is traced as a `tool` run."""
+    """A verifier. A backend implements `submit`; it is traced as a `tool` run."""
 
     name: str | None
     num_parameters: int
     """For FLOPs: 2 x parameters x tokens."""
+    scores_steps: bool = True
+    """False: it judges finished answers only, and cannot steer a search by its steps.
+    Then all steps of an answer get the answer's score."""
 
     @abstractmethod
     def submit(self, requests: Sequence[ScoreRequest]) -> Future[list[Scores]]:
         """Start scoring; requests of all callers share the engine's batches."""
+
+    def as_tool(self) -> StructuredTool:  # type: ignore[override]  # no options needed
+        """A LangChain tool that scores the steps of a solution."""
+        from langchain_tts.rewards.tool import scoring_tool
+
+        return scoring_tool(self)
 
     def invoke(
         self,

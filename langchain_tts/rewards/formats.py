@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_tts.engines.errors import ModelLoadError
 from langchain_tts.policies.base import STEP_DELIMITER
+from langchain_tts.rewards.reader import Head, LabelHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_tts.engines.loading import LoadedModel
+    from langchain_tts.engines.tokens import ModelTokenizer
     from langchain_tts.search.state import Message
 
 CONFIG = "prm_config.json"
@@ -31,24 +32,24 @@ class StepFormat(Protocol):
     """Pieces of a causal PRM's input."""
 
     def question_ids(
-        self, model: LoadedModel, messages: Sequence[Message]
+        self, tokens: ModelTokenizer, messages: Sequence[Message]
     ) -> list[int]:
         """Token ids before the first step."""
 
     def step_ids(
-        self, model: LoadedModel, text: str, ids: list[int] | None, number: int
+        self, tokens: ModelTokenizer, text: str, ids: list[int] | None, number: int
     ) -> list[int]:
         """Token ids of one step; the score is predicted after the last of them.
 
         Args:
-            model: The verifier.
+            tokens: The verifier's tokenizer.
             text: The step without its delimiter.
             ids: The step as the policy wrote it, if the verifier reads it alike.
             number: Of the step in the trajectory, counted from 1.
         """
 
-    def label_ids(self, model: LoadedModel) -> tuple[int, int]:
-        """The token of a right step and the token of a wrong one."""
+    def head(self, tokens: ModelTokenizer) -> Head:
+        """How the hidden state at a step's last token becomes its score."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,26 @@ class TagFormat:
     bad: str = "-"
 
     def question_ids(
-        self, model: LoadedModel, messages: Sequence[Message]
+        self, tokens: ModelTokenizer, messages: Sequence[Message]
     ) -> list[int]:
         """The rendered chat prompt."""
-        return model.chat_ids(messages)
+        return tokens.chat_ids(messages)
 
     def step_ids(
         self,
-        model: LoadedModel,
+        tokens: ModelTokenizer,
         text: str,
         ids: list[int] | None,
         number: int,  # noqa: ARG002 (these steps are not numbered)
     ) -> list[int]:
         """The step and the tag."""
         if ids is None:
-            ids = model.encode(text + STEP_DELIMITER)
-        return [*ids, model.token_id(self.tag)]
+            ids = tokens.encode(text + STEP_DELIMITER)
+        return [*ids, tokens.token_id(self.tag)]
 
-    def label_ids(self, model: LoadedModel) -> tuple[int, int]:
+    def head(self, tokens: ModelTokenizer) -> LabelHead:
         """The two label tokens."""
-        return model.token_id(self.good), model.token_id(self.bad)
+        return LabelHead(tokens.token_id(self.good), tokens.token_id(self.bad))
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,15 @@ class MathShepherdFormat:
     labels: str = "+ -"
 
     def question_ids(
-        self, model: LoadedModel, messages: Sequence[Message]
+        self, tokens: ModelTokenizer, messages: Sequence[Message]
     ) -> list[int]:
         """The question as it is, without chat roles."""
         text = "\n".join(message["content"] for message in messages)
-        return [*model.beginning_ids, *model.encode(text)]
+        return [*tokens.beginning_ids, *tokens.encode(text)]
 
     def step_ids(
         self,
-        model: LoadedModel,
+        tokens: ModelTokenizer,
         text: str,
         ids: list[int] | None,  # noqa: ARG002 (this format rewrites the text)
         number: int,
@@ -125,12 +126,12 @@ class MathShepherdFormat:
         if not _NUMBERED.match(text):
             text = f"Step {number}: {text}"
         separator = " " if number == 1 else "\n"
-        return model.continuation_ids(f" {self.tag}", f"{separator}{text} {self.tag}")
+        return tokens.continuation_ids(f" {self.tag}", f"{separator}{text} {self.tag}")
 
-    def label_ids(self, model: LoadedModel) -> tuple[int, int]:
+    def head(self, tokens: ModelTokenizer) -> LabelHead:
         """The two label tokens, as they are written after a space."""
-        good, bad = model.encode(self.labels)[-2:]
-        return good, bad
+        good, bad = tokens.encode(self.labels)[-2:]
+        return LabelHead(good, bad)
 
 
 _FORMATS: dict[str, type[TagFormat | MathShepherdFormat]] = {
@@ -139,20 +140,26 @@ _FORMATS: dict[str, type[TagFormat | MathShepherdFormat]] = {
 }
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read how the verifier in a folder is to be used.
+def read_config(source: str, named: str | None = None) -> dict[str, Any]:
+    """Read how a verifier is to be used.
+
+    Args:
+        source: A folder in Hugging Face format.
+        named: A format that the caller names; it needs no configuration then.
 
     Raises:
         ModelLoadError: If there is no usable configuration.
     """
     known = "implicit, " + ", ".join(_FORMATS)
-    path = folder / CONFIG
+    path = Path(source).expanduser() / CONFIG
+    config: dict[str, Any] = {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        name = config["format"]
+        if named is None or path.exists():
+            config = dict(json.loads(path.read_text(encoding="utf-8")))
+        name = config["format"] if named is None else named
     except FileNotFoundError:
         msg = (
-            f"{folder} is not a verifier: it has no {CONFIG}; add one that says "
+            f"{source} is not a verifier: it has no {CONFIG}; add one that says "
             f'{{"format": ...}}, with one of {known}'
         )
         raise ModelLoadError(msg) from None
@@ -162,10 +169,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if name != "implicit" and name not in _FORMATS:
         msg = f"{path} asks for format {name!r}; the formats are {known}"
         raise ModelLoadError(msg)
-    return dict(config)
+    return {**config, "format": name}
 
 
-def causal_format(config: dict[str, Any]) -> StepFormat:
+def step_format(config: dict[str, Any]) -> StepFormat:
     """The format that a configuration names, with its settings.
 
     Raises:

@@ -6,20 +6,19 @@ import math
 from concurrent.futures import Future
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from langchain_tts.engines.errors import ModelLoadError
 from langchain_tts.engines.loading import LoadedModel, load
 from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
+from langchain_tts.rewards.formats import CONFIG
 from langchain_tts.rewards.step_logprobs import StepLogprobs, Trajectory
-from langchain_tts.rewards.tool import scoring_tool
 from langchain_tts.rewards.window import Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
-    from langchain_core.tools import StructuredTool
 
 
 class ModelMismatchError(ValueError):
@@ -74,6 +73,29 @@ class ImplicitPRM(RewardModel):
         self._reference = reference
         self._steps = StepLogprobs(self.model)
 
+    @classmethod
+    def from_config(cls, source: str, config: dict[str, Any], *, name: str) -> Self:
+        """Load the verifier that a folder's configuration describes.
+
+        Raises:
+            ModelLoadError: If it lacks the calibration.
+        """
+        try:
+            scale, offset = float(config["scale"]), float(config["offset"])
+        except (KeyError, TypeError, ValueError):
+            msg = f'{source}/{CONFIG} must give the numbers "scale" and "offset"'
+            raise ModelLoadError(msg) from None
+        reference = config.get("reference")
+        folder = Path(source).expanduser()
+        return cls(
+            folder,
+            scale=scale,
+            offset=offset,
+            # The policy it was calibrated with lies beside it.
+            reference=folder.parent / reference if reference else None,
+            name=name,
+        )
+
     def submit(self, requests: Sequence[ScoreRequest]) -> Future[list[Scores]]:
         """Start scoring.
 
@@ -89,10 +111,6 @@ class ImplicitPRM(RewardModel):
             return self._score(prepared)
         return self._score_with_reference(prepared)
 
-    def as_tool(self) -> StructuredTool:  # type: ignore[override]  # no options needed
-        """A LangChain tool that scores the steps of a solution."""
-        return scoring_tool(self)
-
     @cached_property
     def _reference_steps(self) -> StepLogprobs:
         """The policy as a reader of texts that it did not write."""
@@ -104,8 +122,8 @@ class ImplicitPRM(RewardModel):
             )
             raise ModelMismatchError(msg)
         reference = load(self._reference)
-        own = self.model.tokenizer.get_vocab()
-        if not reference.tokenizer.get_vocab().items() <= own.items():
+        own = self.model.tokens.tokenizer.get_vocab()
+        if not reference.tokens.tokenizer.get_vocab().items() <= own.items():
             msg = (
                 f"verifier {self.name!r} and its reference {str(self._reference)!r} "
                 "have different vocabularies; an implicit PRM needs the policy's own"
@@ -120,7 +138,7 @@ class ImplicitPRM(RewardModel):
         # Whether the last step ends the answer is not known, so nothing follows it.
         texts = [text + STEP_DELIMITER for text in request["steps"][:-1]]
         texts += request["steps"][-1:]
-        ids = [self.model.encode(text) for text in texts]
+        ids = [self.model.tokens.encode(text) for text in texts]
         return ScoreRequest(**{**request, "token_ids": ids})
 
     def _check_tokens(self, requests: Sequence[ScoreRequest]) -> None:
@@ -134,7 +152,7 @@ class ImplicitPRM(RewardModel):
             for request in requests
             for pair in zip(request["steps"], request["token_ids"], strict=True)
         ]
-        read = self.model.step_texts([ids for _, ids in steps])
+        read = self.model.tokens.step_texts([ids for _, ids in steps])
         for (text, _), own in zip(steps, read, strict=True):
             if text.strip("\n") != own:
                 msg = (
@@ -151,7 +169,7 @@ class ImplicitPRM(RewardModel):
         steps = self._reference_steps
         lacking = [request for request in requests if not request["logprobs"]]
         read = [
-            steps.plan(steps.model.chat_ids(r["messages"]), r["token_ids"])
+            steps.plan(steps.model.tokens.chat_ids(r["messages"]), r["token_ids"])
             for r in lacking
         ]
         outer: Future[list[Scores]] = Future()
@@ -192,7 +210,7 @@ class ImplicitPRM(RewardModel):
         )
 
     def _plan(self, request: ScoreRequest) -> _Plan:
-        question = self.model.chat_ids(request["messages"])
+        question = self.model.tokens.chat_ids(request["messages"])
         steps = request["token_ids"]
         # The last token is an output only: it needs no place in the window.
         window = self.model.context_window + 1

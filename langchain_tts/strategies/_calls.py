@@ -133,7 +133,8 @@ def node(phase: Phase, verifier: VerifierUse, name: str) -> Node:
         started = time.monotonic()
         update = phase(state, setting)
         if isinstance(update, Generator):
-            update = await _adrive(update, config)
+            aside = not setting.policy.counts_locally
+            update = await _adrive(update, config, aside=aside)
         return charged(update, started)
 
     return Node(run, arun, name)
@@ -145,39 +146,61 @@ def charged(update: SearchState, started: float) -> SearchState:
     return {**update, "spent": add_spent(update.get("spent", {}), seconds)}
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A phase that needs nothing more done."""
+
+    update: SearchState
+
+
+def _next(resume: Callable[[Any], Effect], outcome: object) -> Effect | _Ended:
+    """Run a phase up to the next thing that it needs done."""
+    try:
+        return resume(outcome)
+    except StopIteration as stop:
+        return _Ended(stop.value)
+
+
 def _drive(steps: Steps, config: RunnableConfig) -> SearchState:
     """Carry out what a phase yields, blocking."""
-    resume: Callable[[Any], Effect] = steps.send
-    outcome: object = None
-    while True:
+    effect = _next(steps.send, None)
+    while not isinstance(effect, _Ended):
         try:
-            effect = resume(outcome)
-        except StopIteration as stop:
-            return _update(stop)
-        try:
-            outcome, resume = _perform(effect, config), steps.send
+            outcome = _perform(effect, config)
         except Exception as error:  # noqa: BLE001 (the phase decides)
-            outcome, resume = error, steps.throw
+            effect = _next(steps.throw, error)
+        else:
+            effect = _next(steps.send, outcome)
+    return effect.update
 
 
-async def _adrive(steps: Steps, config: RunnableConfig) -> SearchState:
-    """Carry out what a phase yields, without blocking the event loop."""
-    resume: Callable[[Any], Effect] = steps.send
-    outcome: object = None
-    while True:
+async def _adrive(
+    steps: Steps, config: RunnableConfig, *, aside: bool = False
+) -> SearchState:
+    """Carry out what a phase yields, without blocking the event loop.
+
+    Args:
+        steps: The phase.
+        config: LangChain's, for tracing.
+        aside: Whether the phase itself may take long: then a thread runs it.
+    """
+
+    async def advance(
+        resume: Callable[[Any], Effect], outcome: object
+    ) -> Effect | _Ended:
+        if aside:
+            return await asyncio.to_thread(_next, resume, outcome)
+        return _next(resume, outcome)
+
+    effect = await advance(steps.send, None)
+    while not isinstance(effect, _Ended):
         try:
-            effect = resume(outcome)
-        except StopIteration as stop:
-            return _update(stop)
-        try:
-            outcome, resume = await _aperform(effect, config), steps.send
+            outcome = await _aperform(effect, config)
         except Exception as error:  # noqa: BLE001 (the phase decides)
-            outcome, resume = error, steps.throw
-
-
-def _update(stop: StopIteration) -> SearchState:
-    update: SearchState = stop.value
-    return update
+            effect = await advance(steps.throw, error)
+        else:
+            effect = await advance(steps.send, outcome)
+    return effect.update
 
 
 def _perform(effect: Effect, config: RunnableConfig) -> object:
@@ -317,18 +340,25 @@ def _affordable(
 
 def _policy_cost(generations: Sequence[Generation], policy: Policy) -> Spent:
     prompt = sum(generation["prompt_tokens"] for generation in generations)
-    generated = sum(
-        len(step["token_ids"])
-        for generation in generations
-        for sample in generation["samples"]
-        for step in sample["steps"]
-    )
+    generated = sum(map(_generated, generations))
     return Spent(
         policy_calls=1,
         prompt_tokens=prompt,
         cached_tokens=sum(g["cached_tokens"] for g in generations),
         generated_tokens=generated,
         policy_flops=2.0 * policy.num_parameters * (prompt + generated),
+    )
+
+
+def _generated(generation: Generation) -> int:
+    known = generation.get("generated_tokens", 0)
+    return max(
+        known,
+        sum(
+            len(step["token_ids"])
+            for sample in generation["samples"]
+            for step in sample["steps"]
+        ),
     )
 
 

@@ -34,6 +34,8 @@ FIRST_STEP_TOKENS = 128
 MARGIN = 2
 """How much longer than the longest so far a step or an answer may turn out."""
 
+_SEED_BITS = 2**63 - 1
+
 NARROWED = "left room for fewer proposals"
 
 _STATUSES: dict[FinishReason, Status] = {
@@ -57,6 +59,9 @@ def search_seed(state: SearchState) -> int:
 def sample_seed(parent_seed: int, index: int) -> int:
     """The seed of one sample: the same in every process, batch and order of work.
 
+    The seeds of siblings follow one another: engines that sample n continuations of one
+    prompt give the i-th of them the request's seed + i.
+
     Args:
         parent_seed: The seed of the candidate that is continued, or of the search.
         index: Which sample of that parent it is, counted from 0.
@@ -64,8 +69,8 @@ def sample_seed(parent_seed: int, index: int) -> int:
     Returns:
         A number of 63 bits.
     """
-    digest = hashlib.blake2b(f"{parent_seed}:{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1
+    digest = hashlib.blake2b(str(parent_seed).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) + index) & _SEED_BITS
 
 
 def prompt_tokens(messages: Sequence[Message], setting: Setting) -> int:
@@ -151,7 +156,7 @@ class Proposal:
         """New tokens that fit after a parent: into the answer and into the window."""
         context, policy = self.setting.context, self.setting.policy
         left = min(
-            context.max_tokens - len(self.prefixes[parent]),
+            self.setting.max_tokens - len(self.prefixes[parent]),
             policy.context_window - self.prompts[parent],
         )
         return min(left, context.max_step_tokens) if self.by_step else left

@@ -83,7 +83,7 @@ class Revisions(Proposal):
     def _fits(self, shown: Sequence[str]) -> bool:
         """Whether the context has room for another answer as long as the longest."""
         policy = self.setting.policy
-        longest = min(self._longest, self.setting.context.max_tokens)
+        longest = min(self._longest, self.setting.max_tokens)
         prompt = policy.count_prompt_tokens(self._about(shown))
         return prompt + longest <= policy.context_window
 

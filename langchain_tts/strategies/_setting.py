@@ -22,6 +22,10 @@ class MissingVerifierError(ValueError):
     """A strategy that needs a verifier was given none."""
 
 
+class WholeAnswersError(ValueError):
+    """A search by steps with a model that knows whole answers only."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """A search's context with its models resolved.
@@ -37,6 +41,11 @@ class Setting:
     policy: Policy
     prm: RewardModel | None
     budget: Budget
+
+    @property
+    def max_tokens(self) -> int:
+        """New tokens that one whole answer may have."""
+        return self.context.max_tokens or self.policy.max_tokens
 
     def ledger(self, spent: Spent) -> Ledger:
         """The account of this search after spending `spent`."""
@@ -72,6 +81,7 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
 
     Raises:
         MissingVerifierError: If the strategy needs a verifier and there is none.
+        WholeAnswersError: If the strategy searches steps and a model knows none.
     """
     if context.prm is None and (
         verifier == "steps" or (verifier == "votes" and context.vote != "majority")
@@ -83,12 +93,38 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
             "'greedy', or 'best_of_n' with vote='majority'"
         )
         raise MissingVerifierError(msg)
+    policy = _policy(context.policy)
+    prm = None if verifier == "none" else _prm(context.prm)
+    if verifier == "steps":
+        _check_steps(policy, prm)
     return Setting(
-        context=context,
-        policy=_policy(context.policy),
-        prm=None if verifier == "none" else _prm(context.prm),
-        budget=Budget.parse(context.budget),
+        context=context, policy=policy, prm=prm, budget=Budget.parse(context.budget)
     )
+
+
+def _check_steps(policy: Policy, prm: RewardModel | None) -> None:
+    """Make sure that both models know steps.
+
+    Raises:
+        WholeAnswersError: If one of them does not.
+    """
+    alternatives = (
+        "use 'best_of_n', 'revision', 'majority_vote' or 'greedy', which need whole "
+        "answers only, or"
+    )
+    if not policy.by_step:
+        msg = (
+            f"policy {policy.name!r} writes whole answers, but this strategy searches "
+            f"step by step; {alternatives} give a policy whose steps can be continued, "
+            "e.g. 'vllm:MODEL' or the address of a vLLM server"
+        )
+        raise WholeAnswersError(msg)
+    if prm is not None and not prm.scores_steps:
+        msg = (
+            f"verifier {prm.name!r} judges whole answers, but this strategy chooses "
+            f"among steps; {alternatives} give a process reward model"
+        )
+        raise WholeAnswersError(msg)
 
 
 async def abind(context: SearchContext, verifier: VerifierUse) -> Setting:

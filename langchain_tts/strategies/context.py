@@ -54,8 +54,9 @@ class SearchContext:
     max_step_tokens: int = 2048
     """New tokens a step may have."""
 
-    max_tokens: int = 8192
-    """New tokens a whole answer may have."""
+    max_tokens: int | None = None
+    """New tokens a whole answer may have; None: what the policy's family needs (8,192;
+    32,768 for models with long reasoning)."""
 
     temperature: float = 0.8
     """Of sampling."""
@@ -100,8 +101,10 @@ class SearchContext:
 
     def __post_init__(self) -> None:
         """Refuse parameters that would fail in the middle of a search."""
-        for name in ("beam_width", "max_rounds", "max_step_tokens", "max_tokens"):
+        for name in ("beam_width", "max_rounds", "max_step_tokens"):
             self._check_whole(name, 1)
+        if self.max_tokens is not None:
+            self._check_whole("max_tokens", 1)
         self._check_whole("lookahead", 0)
         self._check_number("temperature", "0 or more, e.g. 0.8", lambda x: x >= 0)
         self._check_number("sequential_to_parallel", "more than 0", lambda x: x > 0)

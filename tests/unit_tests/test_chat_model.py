@@ -411,13 +411,13 @@ def test_streaming_handlers_do_not_cost_the_nesting() -> None:
 
 
 def test_langsmith_parameters_name_the_policy() -> None:
-    params = _model(temperature=0.5, stop=["x"])._get_ls_params()
+    params = _model(temperature=0.5, max_tokens=99, stop=["x"])._get_ls_params()
     assert params == {
         "ls_provider": "langchain_tts",
         "ls_model_name": "counting",
         "ls_model_type": "chat",
         "ls_temperature": 0.5,
-        "ls_max_tokens": 8192,
+        "ls_max_tokens": 99,
         "ls_stop": ["x"],
     }
 

@@ -75,7 +75,7 @@ def test_greedy_equals_generate_of_transformers(
     texts = ["1", "12+34=", "abc def 123 ", "7-7=0 8-8="]
     answers = policy.invoke([request(text, temperature=0.0) for text in texts])
     for text, answer in zip(texts, answers, strict=True):
-        prompt = policy.model.chat_ids(question(text))
+        prompt = policy.model.tokens.chat_ids(question(text))
         expected = model.generate(
             torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
@@ -89,7 +89,7 @@ def test_logprobs_equal_a_full_forward_pass(
     policy: TransformersPolicy, plain: Any
 ) -> None:
     answer = policy.invoke([request(seeds=list(range(12)), temperature=1.3)])[0]
-    prompt = policy.model.chat_ids(question())
+    prompt = policy.model.tokens.chat_ids(question())
     for sample in answer["samples"]:
         expected = plain_logprobs(plain, prompt, ids(sample))
         start = 0
@@ -103,11 +103,11 @@ def test_logprobs_equal_a_full_forward_pass(
 def test_a_step_that_somebody_wrote_is_read_as_if_generated(
     policy: TransformersPolicy, plain: Any, ends: bool
 ) -> None:
-    prefix = policy.model.encode("4+4=8\n\n")
+    prefix = policy.model.tokens.encode("4+4=8\n\n")
     step = policy.read_step(question(), prefix, "8+1=9", ends=ends)
     written = "8+1=9" if ends else "8+1=9\n\n"
-    assert step["token_ids"] == policy.model.encode(written) + [END] * ends
-    before = [*policy.model.chat_ids(question()), *prefix]
+    assert step["token_ids"] == policy.model.tokens.encode(written) + [END] * ends
+    before = [*policy.model.tokens.chat_ids(question()), *prefix]
     expected = sum(plain_logprobs(plain, before, step["token_ids"]))
     assert step["logprob"] == pytest.approx(expected, abs=1e-4)
     with pytest.raises(PromptTooLongError, match="write a shorter step"):
@@ -115,7 +115,7 @@ def test_a_step_that_somebody_wrote_is_read_as_if_generated(
 
 
 def test_steps_are_cut_after_delimiters_and_say_so(policy: TransformersPolicy) -> None:
-    tokenizer = policy.model.tokenizer
+    tokenizer = policy.model.tokens.tokenizer
     for by_step in (True, False):
         answer = policy.invoke([request(seeds=list(range(40)), by_step=by_step)])[0]
         for sample in answer["samples"]:
@@ -184,7 +184,7 @@ def test_frequencies_of_first_tokens_follow_the_softmax(
         [request(seeds=list(range(n)), max_tokens=1, temperature=temperature)]
     )[0]
     with torch.inference_mode():
-        prompt = torch.tensor([policy.model.chat_ids(question())])
+        prompt = torch.tensor([policy.model.tokens.chat_ids(question())])
         expected = n * (plain(prompt).logits[0, -1] / temperature).softmax(dim=-1)
     counts = torch.bincount(
         torch.tensor([ids(s)[0] for s in answer["samples"]]), minlength=len(expected)

@@ -75,7 +75,7 @@ def test_scores_follow_the_formula(
 ) -> None:
     prm = verifier(folders)
     plain = AutoModelForCausalLM.from_pretrained(folders[1], dtype=torch.float32)
-    prompt = prm.model.chat_ids(question())
+    prompt = prm.model.tokens.chat_ids(question())
     for whole, answer in zip(trajectories, prm.invoke(trajectories), strict=True):
         ratio = 0.0
         sums = plain_sums(plain, prompt, whole["token_ids"])
@@ -97,7 +97,7 @@ def test_step_by_step_equals_all_at_once_and_computes_each_token_once(
 
     whole = fresh("whole").invoke(trajectories)
     prm = fresh("steps")
-    prompt = len(prm.model.chat_ids(question()))
+    prompt = len(prm.model.tokens.chat_ids(question()))
     scores: list[list[float]] = [[] for _ in trajectories]
     computed = 0
     for count in range(1, max(len(t["steps"]) for t in trajectories) + 1):
@@ -131,8 +131,8 @@ def test_the_oldest_steps_are_dropped_when_the_window_is_full(tmp_path: Path) ->
     prm = ImplicitPRM(
         save_model(tmp_path, window=32, seed=2), scale=SCALE, offset=OFFSET
     )
-    prompt = prm.model.chat_ids(question("1+1="))
-    steps = [prm.model.encode(f"{i}{i}+1={i}\n\n") for i in range(6)]
+    prompt = prm.model.tokens.chat_ids(question("1+1="))
+    steps = [prm.model.tokens.encode(f"{i}{i}+1={i}\n\n") for i in range(6)]
     sizes = [len(step) for step in steps]
     whole = ScoreRequest(
         messages=question("1+1="),
@@ -172,8 +172,8 @@ def test_texts_alone_are_read_by_the_reference_too(folders: tuple[Path, Path]) -
     prm = verifier(folders, reference=folders[0])
     steps = ["1+2=3", "3+4=7"]
     scores = prm.as_tool().invoke({"question": "12+34=", "steps": steps})
-    prompt = prm.model.chat_ids(question())
-    ids = [prm.model.encode("1+2=3\n\n"), prm.model.encode("3+4=7")]
+    prompt = prm.model.tokens.chat_ids(question())
+    ids = [prm.model.tokens.encode("1+2=3\n\n"), prm.model.tokens.encode("3+4=7")]
     sums = [
         plain_sums(
             AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),

@@ -12,8 +12,8 @@ import pytest
 
 from langchain_tts.policies import UnknownModelError, resolve_policy
 from langchain_tts.rewards import ModelLoadError, resolve_prm
-from langchain_tts.rewards.causal import CausalPRM
 from langchain_tts.rewards.implicit import ImplicitPRM
+from langchain_tts.rewards.step_prm import StepPRM
 from tests.unit_tests.tiny_models import question, save_model
 
 IMPLICIT = {"format": "implicit", "scale": 2.0, "offset": 1.0, "reference": "policy"}
@@ -27,7 +27,7 @@ def test_the_configuration_decides_the_kind(tmp_path: Path) -> None:
     )
     prm = resolve_prm(f"transformers:{implicit}")
     assert isinstance(prm, ImplicitPRM)
-    assert isinstance(resolve_prm(f"transformers:{tag}"), CausalPRM)
+    assert isinstance(resolve_prm(f"transformers:{tag}"), StepPRM)
     # Verifier and policy are the same model here: the ratio is 0, the score the offset.
     scores = prm.as_tool().invoke({"question": "1+1=", "steps": ["2", "3"]})
     assert scores == pytest.approx([1 / (1 + math.exp(-1.0))] * 2, abs=1e-5)

@@ -171,13 +171,13 @@ def test_no_subtree_waits_for_another() -> None:
     def slow_is_best(prefix: Prefix) -> float:
         return 0.9 if prefix[0] == "slow" else 0.5
 
-    whole = in_lockstep(TreePolicy(one_slow_subtree), 16, 4, 3, slow_is_best)
+    whole = in_lockstep(TreePolicy(one_slow_subtree), 16, 4, 4, slow_is_best)
     ends = whole["result"]["candidates"]
     slow = [c for c in ends if texts(whole["tree"], c["id"])[0] == "slow"]
     assert 0 < len(slow) < 16
     policy = UnevenPolicy(one_slow_subtree, others=16 - len(slow))
     prm = TreePrm(slow_is_best)
-    result = search("dvts", policy, prm, budget=16, beam_width=4, seed=3)
+    result = search("dvts", policy, prm, budget=16, beam_width=4, seed=4)
     assert result["tree"] == whole["tree"]
 
 

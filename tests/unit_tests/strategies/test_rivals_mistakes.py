@@ -287,7 +287,7 @@ def test_a_dead_beam_is_no_answer(strategy: str) -> None:
         ]
 
     prm = TreePrm(lambda prefix: 0.5 + 0.5 * hash_score(prefix))
-    result = search(strategy, DeadEndPolicy(language), prm, budget=16)
+    result = search(strategy, DeadEndPolicy(language), prm, budget=16, seed=1)
     assert result["answer"] == "7"
     for final in result["candidates"]:
         if final["status"] == "finished":

@@ -189,7 +189,7 @@ def test_a_wrong_request_is_not_tried_again() -> None:
 def test_samples_that_fail_after_others_answered_end_the_search_with_these() -> None:
     # Too few tokens for all at once: the first call answers, the second breaks.
     policy = TreePolicy(random_language(2), errors=[None, *[OSError("gone")] * 3])
-    result = search("majority_vote", policy, budget=Budget(samples=4, tokens=200))
+    result = search("majority_vote", policy, budget=Budget(samples=4, tokens=300))
     assert result["answer"] is not None
     assert result["degradations"] == [
         "3 of 3 samples failed and were dropped: OSError: gone"

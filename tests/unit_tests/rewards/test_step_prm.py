@@ -10,8 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from langchain_tts.rewards.base import ScoreRequest
-from langchain_tts.rewards.causal import CausalPRM
 from langchain_tts.rewards.formats import MathShepherdFormat, StepFormat, TagFormat
+from langchain_tts.rewards.step_prm import StepPRM
+from langchain_tts.rewards.transformers import TransformersReader
 from tests.unit_tests.tiny_models import LETTERS, question, save_model
 
 TAG = "<tag>"
@@ -56,6 +57,11 @@ FORMATS: dict[str, StepFormat] = {
 }
 
 
+def step_prm(folder: Path, step_format: StepFormat) -> StepPRM:
+    reader = TransformersReader(folder, step_format.head)
+    return StepPRM(reader, step_format, name="tiny")
+
+
 def written_out(name: str, folder: Path) -> list[list[int]]:
     """The question and each step, as the model was trained to see them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -70,7 +76,7 @@ def written_out(name: str, folder: Path) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_scores_are_the_softmax_of_two_labels(name: str, folder: Path) -> None:
-    prm = CausalPRM(folder, FORMATS[name])
+    prm = step_prm(folder, FORMATS[name])
     answer = prm.invoke([scoring(STEPS, 4)])[0]
     expected = plain_scores(folder, written_out(name, folder))
     assert answer["scores"] == pytest.approx(expected, abs=1e-4)
@@ -82,7 +88,7 @@ def test_step_by_step_equals_all_at_once_and_computes_only_the_new_step(
 ) -> None:
     folder = save_model(tmp_path, "mistral", letters=[*LETTERS, *CYRILLIC])
     pieces = [len(piece) for piece in written_out(name, folder)]
-    prm = CausalPRM(folder, FORMATS[name])
+    prm = step_prm(folder, FORMATS[name])
     expected = plain_scores(folder, written_out(name, folder))
     for count in range(1, 5):
         answer = prm.invoke([scoring(STEPS[:count], 1)])[0]
@@ -96,7 +102,7 @@ def test_step_by_step_equals_all_at_once_and_computes_only_the_new_step(
 def test_the_policys_own_tokens_are_used_where_they_spell_the_step(
     folder: Path,
 ) -> None:
-    prm = CausalPRM(folder, FORMATS["tag"])
+    prm = step_prm(folder, FORMATS["tag"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     end = tokenizer.encode("5<end>")
     prompt = tokenizer.encode("<user>12+34=<assistant>")
@@ -110,7 +116,7 @@ def test_the_policys_own_tokens_are_used_where_they_spell_the_step(
 
 def test_siblings_share_all_that_they_have_in_common(tmp_path: Path) -> None:
     folder = save_model(tmp_path)
-    prm = CausalPRM(folder, FORMATS["tag"])
+    prm = step_prm(folder, FORMATS["tag"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     wholes = [[*STEPS[:2], last] for last in ("7-1=6", "7-1=5", "7", "7-1=6")]
     answers = prm.invoke([scoring(steps, 3) for steps in wholes])
@@ -126,12 +132,12 @@ def test_siblings_share_all_that_they_have_in_common(tmp_path: Path) -> None:
 
 def test_the_oldest_steps_are_dropped_when_the_window_is_full(tmp_path: Path) -> None:
     folder = save_model(tmp_path, window=32)
-    answer = CausalPRM(folder, FORMATS["tag"]).invoke([scoring(STEPS, 2)])[0]
+    answer = step_prm(folder, FORMATS["tag"]).invoke([scoring(STEPS, 2)])[0]
     pieces = written_out("tag", folder)
     assert [len(piece) for piece in pieces] == [8, 7, 7, 7, 3]
     assert answer["dropped_steps"] == 0
     more = [*STEPS[:3], "0-0=0"]
-    answer = CausalPRM(folder, FORMATS["tag"]).invoke([scoring(more, 2)])[0]
+    answer = step_prm(folder, FORMATS["tag"]).invoke([scoring(more, 2)])[0]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     last = tokenizer.encode(f"0-0=0\n\n{TAG}")
     assert answer["dropped_steps"] == 1
@@ -145,7 +151,7 @@ def test_the_oldest_steps_are_dropped_when_the_window_is_full(tmp_path: Path) ->
 
 
 def test_the_tool_scores_every_step(folder: Path) -> None:
-    tool = CausalPRM(folder, FORMATS["tag"]).as_tool()
+    tool = step_prm(folder, FORMATS["tag"]).as_tool()
     assert set(tool.args) == {"question", "steps"}
     scores: Any = tool.invoke({"question": "12+34=", "steps": STEPS})
     assert scores == pytest.approx(

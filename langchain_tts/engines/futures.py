@@ -1,0 +1,40 @@
+"""What goes on when a future is done."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def then(first: Future[T], convert: Callable[[T], U]) -> Future[U]:
+    """The future of a converted result; cancelling it cancels the first one.
+
+    Args:
+        first: What is waited for.
+        convert: Makes the result, on the thread that finishes `first`.
+    """
+    second: Future[U] = Future()
+
+    def finish(done: Future[T]) -> None:
+        if done.cancelled():
+            second.cancel()
+        if not second.set_running_or_notify_cancel():
+            return
+        try:
+            second.set_result(convert(done.result()))
+        except BaseException as error:  # noqa: BLE001 (belongs to the caller)
+            second.set_exception(error)
+
+    def drop(done: Future[U]) -> None:
+        if done.cancelled():
+            first.cancel()
+
+    second.add_done_callback(drop)
+    first.add_done_callback(finish)
+    return second
