@@ -75,7 +75,7 @@ class Budget:
     (Liu et al. 2025, section 4.4, with the PRM added)."""
 
     seconds: float | None = None
-    """Wall-clock seconds."""
+    """Wall-clock seconds; a call that stalls is given up a tenth of them later."""
 
     def __post_init__(self) -> None:
         """Refuse limits that no search could keep."""

@@ -32,10 +32,10 @@ from langchain_tts._callbacks import RunManager, child_context, stream_context
 from langchain_tts._messages import to_messages
 from langchain_tts._outputs import to_chat_result, to_chunk
 from langchain_tts.budget import Budget
-from langchain_tts.policies.base import Policy
+from langchain_tts.policies import resolve_policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Score, Vote
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.context import AnyPolicy, SearchContext
 
 SEARCH_FIELDS = (
     "policy",
@@ -86,11 +86,12 @@ class TTSChatModel(BaseChatModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    policy: str | Policy = Field(
+    policy: AnyPolicy = Field(
         default=SearchContext.policy,
         validation_alias=AliasChoices("policy", "model"),
     )
-    """The language model that proposes: a name (`tinymath`) or a policy object."""
+    """The language model that proposes: a name (`tinymath`), a policy object, or a
+    LangChain chat model for strategies of whole answers (`best_of_n`, ...)."""
 
     prm: str | RewardModel | None = SearchContext.prm
     """The verifier that scores steps: a name, an object, or None for none."""
@@ -349,15 +350,22 @@ class TTSChatModel(BaseChatModel):
 def _model_name(model: object) -> str:
     if isinstance(model, str):
         return model
+    if isinstance(model, BaseChatModel):
+        model = resolve_policy(model)
     return getattr(model, "name", None) or type(model).__name__
 
 
-def _identity(model: str | Policy | RewardModel) -> str:
+def _identity(model: AnyPolicy | RewardModel) -> str:
     """What tells two models apart in a cache key.
 
-    A name identifies a model; an object without one is known in this process only.
+    A name identifies a model; an object without one is known in this process only. A
+    model that is more than its name says so itself.
     """
     if isinstance(model, str):
         return model
+    if isinstance(model, BaseChatModel):
+        model = resolve_policy(model)
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    if identity := getattr(model, "identity", None):
+        return f"{kind}:{identity}"
     return f"{kind}:{model.name or f'{_PROCESS}:{id(model)}'}:{model.num_parameters}"

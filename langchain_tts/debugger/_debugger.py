@@ -21,13 +21,12 @@ from langchain_tts.debugger._session import MAIN, Session, closing, new_name
 from langchain_tts.debugger._sessions import SessionInfo, saved_sessions
 from langchain_tts.debugger._setup import Setup, read_setup
 from langchain_tts.debugger._store import Store
-from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Candidate, Message, SearchResult
 from langchain_tts.strategies import get_strategy
 from langchain_tts.strategies._proposal import prompt_tokens
 from langchain_tts.strategies._setting import Setting, bind
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.context import AnyPolicy, SearchContext
 from langchain_tts.strategies.state import SearchState, apply, result_of
 
 
@@ -88,7 +87,7 @@ class SearchDebugger:
         name: str,
         file: str | Path,
         *,
-        policy: Policy | str | None = None,
+        policy: AnyPolicy | None = None,
         prm: RewardModel | str | None = None,
     ) -> Self:
         """Open a saved session where it was left.

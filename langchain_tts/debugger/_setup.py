@@ -9,10 +9,9 @@ from typing import Any
 
 from langchain_tts.budget import Budget
 from langchain_tts.debugger._errors import DebuggerError
-from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Message
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.context import AnyPolicy, SearchContext
 
 _OBJECT = "object"
 _PLAIN = [
@@ -65,7 +64,7 @@ def read_setup(
     text: str,
     name: str,
     *,
-    policy: Policy | str | None = None,
+    policy: AnyPolicy | None = None,
     prm: RewardModel | str | None = None,
 ) -> Setup:
     """Read a saved setup.
@@ -95,11 +94,11 @@ def read_setup(
 
 
 def _reference(
-    model: Policy | RewardModel | str | None,
+    model: AnyPolicy | RewardModel | None,
 ) -> Mapping[str, Any] | str | None:
     if model is None or isinstance(model, str):
         return model
-    return {_OBJECT: model.name}
+    return {_OBJECT: getattr(model, "name", None) or type(model).__name__}
 
 
 def _named(reference: Any, session: str, kind: str) -> Any:

@@ -108,7 +108,7 @@ class RunningBatch:
         self._owners: list[tuple[Prompt, int]] = []
         device = forward.device
         self._eos = frozenset(eos_ids)
-        flags = torch.zeros(forward.vocabulary_size, 2, dtype=torch.bool)
+        flags = torch.zeros(forward.outputs, 2, dtype=torch.bool)
         for column, tokens in enumerate((self._eos, rule.may_end)):
             # A tokenizer may know more tokens than the model predicts.
             flags[[i for i in tokens if i < len(flags)], column] = True

@@ -13,3 +13,11 @@ class ModelLoadError(ValueError):
 
 class PromptTooLongError(ValueError):
     """A prompt that leaves no room for a new token in the context window."""
+
+
+class MissingExtraError(ImportError, ValueError):
+    """A backend that needs a package which is not installed."""
+
+
+class EngineDiedError(RuntimeError):
+    """An engine whose processes ended while it had work; the next work restarts it."""

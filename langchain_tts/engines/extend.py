@@ -40,7 +40,7 @@ class Extension:
         wanted: Positions whose next-token predictions are wanted, ascending.
         targets: One token id a wanted position: its log-probability is the result.
             None: the result is logits.
-        columns: Token ids whose logits are the result; None: the whole vocabulary.
+        columns: Outputs (token ids) whose logits are the result; None: all.
     """
 
     ids: list[int]
@@ -108,7 +108,7 @@ class Extender:
         self._forward = forward
         self._store = store
         self._cache = SlotCache(forward.shape)
-        self._most_logits = max(1, _LOGITS_BYTES // (4 * forward.vocabulary_size))
+        self._most_logits = max(1, _LOGITS_BYTES // (4 * forward.outputs))
         self._most_places = max(1, _WORK_BYTES // forward.shape.token_bytes)
 
     def run(self, extensions: Sequence[Extension]) -> None:
@@ -162,8 +162,10 @@ class Extender:
             length,
             torch.tensor(select, dtype=torch.long, device=device),
         )
-        chosen = torch.tensor(targets, dtype=torch.long, device=device)[:, None]
-        logprobs = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=-1)
+        logprobs = logits
+        if any(member.targets is not None for member, _, _ in spans):
+            chosen = torch.tensor(targets, dtype=torch.long, device=device)[:, None]
+            logprobs = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=-1)
         for member, first, last in spans:
             member.values.append(_reduce(member, logits, logprobs, first, last))
         for row, run in enumerate(runs):

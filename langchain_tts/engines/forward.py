@@ -14,6 +14,8 @@ from langchain_tts.engines.kv_cache import KVShape, SlotCache
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from langchain_tts.engines.heads import HeadedModel
+
 _ATTENTION = "langchain_tts"
 _MORE = ("position_bias", "s_aux", "softcap")
 """What some models add to attention."""
@@ -74,18 +76,19 @@ ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, grouped_attention)
 class ForwardPass:
     """A model, made to run rows at different positions in one batch.
 
-    Only the logits that are asked for are computed: a hook gathers hidden states in
-    front of the output layer, whatever the architecture does after it.
+    Only the outputs that are asked for are computed: a hook gathers hidden states in
+    front of the output layer, whatever that is (a vocabulary, a value head, classes)
+    and whatever the architecture does after it.
 
     Args:
-        model: A causal language model in evaluation mode.
+        model: A causal model in evaluation mode.
 
     Raises:
         UnsupportedModelError: If the model's cache is not keys and values of one shape,
             or if a check shows that its results here differ from a plain forward pass.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel | HeadedModel) -> None:
         """Measure the model's cache, take over its attention and check the result."""
         self._model = model
         self._select: Tensor | None = None
@@ -93,12 +96,12 @@ class ForwardPass:
         if head is None:
             msg = f"{type(model).__name__} has no output layer: not a language model"
             raise UnsupportedModelError(msg)
-        self.vocabulary_size = int(head.weight.shape[0])
         self._last_position = model.config.max_position_embeddings - 1
         with torch.inference_mode():
             self._tokens = torch.arange(_PROBE, device=model.device)[None]
             plain = model(self._tokens, use_cache=True)
             self.shape = _kv_shape(plain.past_key_values)
+            self.outputs = int(plain.logits.shape[-1])
             head.register_forward_pre_hook(self._gather)
             model.set_attn_implementation(_ATTENTION)
             self._check(plain.logits)
@@ -129,7 +132,8 @@ class ForwardPass:
                 for all.
 
         Returns:
-            (selected, vocabulary).
+            (selected, outputs); there are as many outputs as tokens in the vocabulary,
+            or as the model's head has.
         """
         cache.aim(positions, length)
         reach = torch.arange(length, device=positions.device)
@@ -164,14 +168,19 @@ class ForwardPass:
         places = torch.arange(_PROBE, device=self.device)[None]
         self(cache, self._tokens[:, :half], places[:, :half], half)
         own = self(cache, self._tokens[:, half:], places[:, half:], _PROBE)
-        expected = plain[0, half:].float().softmax(dim=-1)
-        worst = float((own.softmax(dim=-1) - expected).abs().max())
+        expected = _probabilities(plain[0, half:].float())
+        worst = float((_probabilities(own) - expected).abs().max())
         if not worst < _TOLERANCE:
             msg = (
                 f"{type(self._model).__name__} is not supported by this engine: its "
                 f"probabilities differ from a plain forward pass by {worst:.2g}"
             )
             raise UnsupportedModelError(msg)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """One output is a logit by itself; several are alternatives."""
+    return logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
 
 
 def _kv_shape(cache: Any) -> KVShape:

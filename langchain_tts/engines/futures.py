@@ -1,7 +1,8 @@
-"""What goes on when a future is done."""
+"""What goes on when a future is done, and waiting for it."""
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,3 +39,27 @@ def then(first: Future[T], convert: Callable[[T], U]) -> Future[U]:
     second.add_done_callback(drop)
     first.add_done_callback(finish)
     return second
+
+
+def result(future: Future[T], seconds: float | None = None) -> T:
+    """Wait for a result; whoever gives up waiting cancels the work.
+
+    Args:
+        future: What is waited for.
+        seconds: How long at most; None: as long as it takes.
+
+    Raises:
+        TimeoutError: If it takes longer.
+    """
+    try:
+        return future.result(seconds)
+    except BaseException:
+        # Also where somebody presses Ctrl-C. A future that has failed is left alone.
+        future.cancel()
+        raise
+
+
+async def aresult(future: Future[T], seconds: float | None = None) -> T:
+    """`result` without blocking the event loop."""
+    async with asyncio.timeout(seconds):
+        return await asyncio.wrap_future(future)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections import OrderedDict
 from functools import lru_cache
@@ -29,6 +30,10 @@ _LOCAL_ATTENTION = {
 """Layer types that do not see the whole context, and the setting of their reach."""
 _CACHED_CHATS = 4096
 _CACHED_TEXTS = 65_536
+_PROBE = "1 + 2 = 3\n\n4 - 1 = 3"
+"""Every tokenizer that can be used here writes this without loss."""
+_ROOMY = 2
+"""An embedding with so many times the tokenizer's tokens was made for another one."""
 
 
 class ModelTokenizer:
@@ -38,6 +43,9 @@ class ModelTokenizer:
         source: Where the tokenizer comes from, for errors.
         tokenizer: A fast tokenizer.
         eos_ids: Tokens that end an answer.
+        vocabulary: Token ids that the model has an embedding for.
+        model_type: What transformers calls the model's base.
+        architectures: What the model's configuration calls the whole.
     """
 
     def __init__(
@@ -45,16 +53,53 @@ class ModelTokenizer:
         source: str,
         tokenizer: PreTrainedTokenizerBase,
         eos_ids: frozenset[int],
+        *,
+        vocabulary: int,
+        model_type: str,
+        architectures: tuple[str, ...],
     ) -> None:
         """Look through the vocabulary once."""
         self.source = source
         self.tokenizer = tokenizer
         self.eos_ids = eos_ids
+        self.vocabulary = vocabulary
+        self.model_type = model_type
+        self.architectures = architectures
         self.rule = StepRule(tokenizer)
+        # Asked for anew, a large vocabulary is copied: a tenth of a second.
+        self._ids_of_tokens: dict[str, int] = tokenizer.get_vocab()
         self._chats: OrderedDict[tuple[tuple[str, str], ...], list[int]] = OrderedDict()
         # A fast tokenizer is one object in Rust that must not be borrowed twice.
         self._lock = threading.Lock()
         self._encode = lru_cache(maxsize=_CACHED_TEXTS)(self._encode_once)
+        self._special = _special_texts(tokenizer)
+
+    def check(self) -> None:
+        """Make sure that this is the tokenizer of the model it lies beside.
+
+        Raises:
+            ModelLoadError: If it has other tokens than the model, or loses characters.
+        """
+        own, rows = int(self.tokenizer.vocab_size), self.vocabulary
+        if own > rows or _ROOMY * len(self.tokenizer) < rows:
+            msg = (
+                f"the tokenizer in {self.source} is not the model's: it has {own} "
+                f"tokens, the model has embeddings for {rows}; copy the tokenizer's "
+                "files from where the model comes from"
+            )
+            raise ModelLoadError(msg)
+        with self._lock:
+            read = self.tokenizer.decode(
+                self.tokenizer.encode(_PROBE, add_special_tokens=False),
+                clean_up_tokenization_spaces=False,
+            )
+        if read != _PROBE:
+            msg = (
+                f"the tokenizer in {self.source} loses characters: {_PROBE!r} comes "
+                f"back as {read!r}; its files may be of another kind than config.json "
+                "and tokenizer_config.json say"
+            )
+            raise ModelLoadError(msg)
 
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat, up to where the assistant's answer begins.
@@ -67,12 +112,7 @@ class ModelTokenizer:
             if key in self._chats:
                 self._chats.move_to_end(key)
                 return self._chats[key]
-            if self.tokenizer.chat_template is None:
-                msg = (
-                    f"model {self.source} has no chat template; use a chat model, or "
-                    "add a chat_template to its tokenizer"
-                )
-                raise ModelLoadError(msg)
+            self._require_chat_template()
             ids: list[int] = self.tokenizer.apply_chat_template(
                 list(messages),
                 add_generation_prompt=True,
@@ -85,6 +125,26 @@ class ModelTokenizer:
             if len(self._chats) > _CACHED_CHATS:
                 self._chats.popitem(last=False)
             return ids
+
+    def chat_text(self, messages: Sequence[Message]) -> str:
+        """A chat as the model's template writes it, up to where its answer begins.
+
+        Raises:
+            ModelLoadError: If the model has no chat template.
+        """
+        with self._lock:
+            self._require_chat_template()
+            text: str = self.tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, tokenize=False
+            )
+            return text
+
+    def spelled_out(self, text: str) -> str:
+        """A text whose special tokens are letters: each gets a space after its first.
+
+        What users and policies write must not end a turn or mark a step.
+        """
+        return self._special.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text alone, without special tokens around it."""
@@ -107,11 +167,33 @@ class ModelTokenizer:
         Raises:
             ModelLoadError: If there is no such token.
         """
-        number = self.tokenizer.get_vocab().get(token)
+        number = self._ids_of_tokens.get(token)
         if number is None:
             msg = f"the tokenizer in {self.source} has no token {token!r}"
             raise ModelLoadError(msg)
-        return int(number)
+        return self._embedded(token, int(number))
+
+    def single_id(self, text: str) -> int:
+        """The id of the one token that a text becomes where it follows another text.
+
+        Raises:
+            ModelLoadError: If it becomes several, or none that the model knows.
+        """
+        ids = self.continuation_ids("0", text)
+        if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
+            pieces = self.tokenizer.convert_ids_to_tokens(ids)
+            msg = (
+                f"{text!r} is not one token of the tokenizer in {self.source}, but "
+                f"{len(ids)}: {pieces}"
+            )
+            raise ModelLoadError(msg)
+        return self._embedded(text, ids[0])
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that begins a text, for models that have one."""
+        token: int | None = self.tokenizer.bos_token_id
+        return token
 
     @property
     def beginning_ids(self) -> list[int]:
@@ -120,9 +202,34 @@ class ModelTokenizer:
             ids = self.tokenizer.encode("")
         return [token for token in ids if token not in self.eos_ids]
 
+    def _require_chat_template(self) -> None:
+        if self.tokenizer.chat_template is None:
+            msg = (
+                f"model {self.source} has no chat template; use a chat model, or "
+                "add a chat_template to its tokenizer"
+            )
+            raise ModelLoadError(msg)
+
+    def _embedded(self, token: str, number: int) -> int:
+        if number >= self.vocabulary:
+            msg = (
+                f"token {token!r} has id {number} in the tokenizer in {self.source}, "
+                f"but the model has embeddings for {self.vocabulary} tokens only"
+            )
+            raise ModelLoadError(msg)
+        return number
+
     def _encode_once(self, text: str) -> tuple[int, ...]:
         with self._lock:
             return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids spell, special tokens included."""
+        with self._lock:
+            spelled: str = self.tokenizer.decode(
+                list(ids), clean_up_tokenization_spaces=False
+            )
+            return spelled
 
     def step_texts(self, steps: list[list[int]]) -> list[str]:
         """Texts of steps, without delimiters and special tokens."""
@@ -146,18 +253,38 @@ def load_tokenizer(source: str | Path) -> tuple[ModelTokenizer, int]:
     source = str(Path(source).expanduser()) if Path(source).exists() else str(source)
     try:
         with quietly():
-            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-            config = AutoConfig.from_pretrained(source, local_files_only=True)
+            # Neither may run code from the folder, nor ask whether it may.
+            safely: dict[str, Any] = {
+                "local_files_only": True,
+                "trust_remote_code": False,
+            }
+            tokenizer = AutoTokenizer.from_pretrained(source, **safely)
+            config = AutoConfig.from_pretrained(source, **safely)
             generation = None
             with contextlib.suppress(OSError):
                 generation = GenerationConfig.from_pretrained(
                     source, local_files_only=True
                 )
         eos_ids = _eos_ids(config, generation, tokenizer)
-        tokens = ModelTokenizer(source, tokenizer, eos_ids)
+        tokens = ModelTokenizer(
+            source,
+            tokenizer,
+            eos_ids,
+            vocabulary=int(config.get_text_config().vocab_size),
+            model_type=str(config.model_type),
+            architectures=tuple(config.architectures or ()),
+        )
         return tokens, _context_window(config)
     except Exception as error:  # noqa: BLE001 (damaged files raise anything)
         raise ModelLoadError(explain(source, error)) from None
+
+
+def _special_texts(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """Finds what the tokenizer reads as one token wherever it stands."""
+    texts = [text for text in tokenizer.get_added_vocab() if len(text.strip()) > 1]
+    longest_first = sorted(texts, key=len, reverse=True)
+    # An empty choice would match everywhere.
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def _eos_ids(

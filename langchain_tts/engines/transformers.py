@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from langchain_tts.engines.heads import HeadedModel
     from langchain_tts.engines.steps import StepRule
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class TransformersEngine:
     """A model that serves generation and scoring to all threads of a process.
 
     Args:
-        model: A causal language model in evaluation mode.
+        model: A causal model in evaluation mode.
         rule: Where a step ends.
         eos_ids: Tokens that end an answer.
         max_rows: Sequences that are generated at the same time, at most.
@@ -76,7 +77,7 @@ class TransformersEngine:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | HeadedModel,
         rule: StepRule,
         eos_ids: Iterable[int],
         *,

@@ -61,9 +61,9 @@ def resolve_policy(name: str | Policy | BaseChatModel) -> Policy:
     if isinstance(name, Policy):
         return name
     if isinstance(name, BaseChatModel):
-        from langchain_tts.policies.chat import ChatModelPolicy
+        from langchain_tts.policies.chat import policy_of
 
-        return ChatModelPolicy(name)
+        return policy_of(name)
     with _lock:
         if name not in _resolved:
             _resolved[name] = _load(name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from langchain_core.runnables import Runnable, RunnableConfig
+
+from langchain_tts.engines.futures import aresult, result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ class Generation(TypedDict):
     """Prompt and prefix tokens taken from the cache."""
     generated_tokens: NotRequired[int]
     """All tokens generated for this request, where they are more than the samples'."""
+    problem: NotRequired[str]
+    """What went wrong with its failed samples, where that is known."""
 
 
 class Policy(Runnable[list[GenerationRequest], list[Generation]]):
@@ -83,6 +86,8 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
     """Prompt and new tokens that fit together."""
     by_step: bool = True
     """False: it writes whole answers only, and no strategy can search its steps."""
+    reads_prompt_once: bool = True
+    """False: siblings each compute what the cache lacks of their prompt."""
     counts_locally: bool = True
     """False: counting tokens asks a server, which is kept off event loops."""
     max_tokens: int = 8192
@@ -133,11 +138,22 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
         self,
         input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
         config: RunnableConfig | None = None,
+        *,
+        seconds: float | None = None,
         **_kwargs: Any,
     ) -> list[Generation]:
-        """Generate for all requests in one batch."""
+        """Generate for all requests in one batch.
+
+        Args:
+            input: The requests.
+            config: LangChain's, for tracing.
+            seconds: After which the call is given up and cancelled; None: never.
+
+        Raises:
+            TimeoutError: If it was given up.
+        """
         return self._call_with_config(
-            lambda requests: self.submit(requests).result(),
+            lambda requests: result(self.submit(requests), seconds),
             input,
             config,
             run_type="llm",
@@ -147,11 +163,13 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
         self,
         input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
         config: RunnableConfig | None = None,
+        *,
+        seconds: float | None = None,
         **_kwargs: Any,
     ) -> list[Generation]:
         """Generate for all requests in one batch, without blocking the loop."""
 
         async def generate(requests: list[GenerationRequest]) -> list[Generation]:
-            return await asyncio.wrap_future(self.submit(requests))
+            return await aresult(self.submit(requests), seconds)
 
         return await self._acall_with_config(generate, input, config, run_type="llm")

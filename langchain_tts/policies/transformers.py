@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_tts.engines.decode import Prompt, TokenSample
+from langchain_tts.engines.decode import Prompt
 from langchain_tts.engines.errors import PromptTooLongError
 from langchain_tts.engines.extend import Extension
 from langchain_tts.engines.loading import LoadedModel, load
+from langchain_tts.policies._outputs import read_samples
 from langchain_tts.policies.base import (
     STEP_DELIMITER,
     Generation,
     GenerationRequest,
     Policy,
-    Sample,
     Step,
 )
+from langchain_tts.policies.families import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,21 +41,31 @@ class TransformersPolicy(Policy):
     Args:
         source: A folder in Hugging Face format, or a model in the local cache.
         name: What the user asked for; the folder if None.
+        family: A name in `families.FAMILIES`; the model's own if None.
 
     Raises:
         ModelLoadError: If the files are missing or damaged.
+        ValueError: If there is no such family.
     """
 
-    def __init__(self, source: str | Path, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        family: str | None = None,
+    ) -> None:
         """Load the model, or share the one that this process has loaded."""
         self.model: LoadedModel = load(source)
+        self.family = find_family(self.model.tokens, family)
         self.name = str(source) if name is None else name
         self.num_parameters = self.model.num_parameters
         self.context_window = self.model.context_window
+        self.max_tokens = self.family.max_tokens
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the rendered chat prompt."""
-        return len(self.model.tokens.chat_ids(messages))
+        return len(self._chat_ids(messages))
 
     def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:
         """Start a batch of requests.
@@ -82,7 +93,7 @@ class TransformersPolicy(Policy):
         ids = self.model.tokens.encode(text if ends else text + STEP_DELIMITER)
         if ends:
             ids.append(self.model.tokens.tokenizer.eos_token_id)
-        before = [*self.model.tokens.chat_ids(messages), *prefix]
+        before = [*self._chat_ids(messages), *prefix]
         if len(before) + len(ids) > self.context_window:
             msg = (
                 f"the step ends {len(before) + len(ids)} tokens after the beginning, "
@@ -94,12 +105,15 @@ class TransformersPolicy(Policy):
         done = self.model.engine.extend([reading], lambda _done: reading.result)
         return Step(text=text, token_ids=ids, logprob=float(done.result().sum()))
 
+    def _chat_ids(self, messages: Sequence[Message]) -> list[int]:
+        return self.model.tokens.chat_ids(self.family.messages(messages))
+
     def _prompt(self, request: GenerationRequest) -> Prompt:
         """The token ids of a request, fitted into the context window."""
         if len(request["seeds"]) != request["n"]:
             msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
             raise ValueError(msg)
-        ids = self.model.tokens.chat_ids(request["messages"]) + request["prefix"]
+        ids = self._chat_ids(request["messages"]) + request["prefix"]
         room = self.context_window - len(ids)
         if room < 1:
             msg = (
@@ -119,40 +133,14 @@ class TransformersPolicy(Policy):
 
     def _generations(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """Results for callers, decoded in one go."""
-        split = [
-            [self._steps(prompt, sample) for sample in prompt.samples]
-            for prompt in prompts
-        ]
-        texts = iter(
-            self.model.tokens.step_texts(
-                [step for samples in split for steps in samples for step in steps]
-            )
+        samples = read_samples(
+            self.model.tokens, [(prompt.by_step, prompt.samples) for prompt in prompts]
         )
         return [
             Generation(
-                samples=[
-                    _sample(sample, steps, [next(texts) for _ in steps])
-                    for sample, steps in zip(prompt.samples, samples, strict=True)
-                ],
+                samples=some,
                 prompt_tokens=prompt.computed,
                 cached_tokens=prompt.cached,
             )
-            for prompt, samples in zip(prompts, split, strict=True)
+            for prompt, some in zip(prompts, samples, strict=True)
         ]
-
-    def _steps(self, prompt: Prompt, sample: TokenSample) -> list[list[int]]:
-        if prompt.by_step:
-            return [sample.ids] if sample.ids else []
-        return self.model.tokens.rule.split(sample.ids)
-
-
-def _sample(sample: TokenSample, steps: list[list[int]], texts: list[str]) -> Sample:
-    """A sample with its log-probabilities summed step by step."""
-    result: list[Step] = []
-    start = 0
-    for ids, text in zip(steps, texts, strict=True):
-        stop = start + len(ids)
-        logprob = sum(sample.logprobs[start:stop])
-        result.append(Step(text=text, token_ids=ids, logprob=logprob))
-        start = stop
-    return Sample(steps=result, finish_reason=sample.finish_reason)

@@ -106,7 +106,7 @@ class Outcome(TypedDict):
     stop_reason: str
     """`finished`; `certain` or `confident` where a vote was settled early; or the limit
     that ended the search: `tokens`, `flops` or `seconds` of the budget, `rounds`, or
-    `length` where every candidate was cut."""
+    `length` where every candidate was cut; or `policy` where the policy was lost."""
     seed: int
     score: str
     """How step scores became a trajectory score: `min`, `last`, `avg` or `prod`."""

@@ -101,8 +101,9 @@ def _prompt_tokens(
     Siblings are one request to the policy, but a verifier without a cache reads the
     prompt again for each of them.
     """
+    once = setting.prm is None and setting.policy.reads_prompt_once
     return sum(
-        prompts[parent] * (count if setting.prm is not None else min(count, 1))
+        prompts[parent] * (min(count, 1) if once else count)
         for (parent, _), count in zip(plan, counts, strict=True)
     )
 

@@ -2,7 +2,12 @@
 
 A node's logic is written once, as a generator that yields what it needs done (an
 engine call, a wait, a computation) and is sent the outcome. `node` turns it into a
-LangGraph node with a sync and an async form. Retries live here too.
+LangGraph node with a sync and an async form.
+
+Who tries again: an engine or a client retries what it can tell to be a passing problem
+(a refused connection, a busy server), quickly and with waits of its own. A search tries
+once more what is still missing then, and does without it after that. It keeps the time:
+a call that has not ended when the search must is given up, whatever its engine does.
 """
 
 from __future__ import annotations
@@ -29,8 +34,14 @@ from langchain_tts.strategies._setting import (
 )
 from langchain_tts.strategies.state import SearchState
 
-RETRY_WAITS = (0.2, 1.0)
-"""Seconds before the second and the third try of a failed call."""
+RETRY_WAITS = (1.0,)
+"""Seconds before each further try of a failed call. Engines have tried by then."""
+
+OVERTIME = 0.1
+"""Share of a time limit after which a call that has not ended is given up. An engine
+that keeps to its deadline has handed over what it has by then."""
+
+_LATE = "it did not answer in the time that was left, and was given up"
 
 _NOT_RETRIED = (ValueError, TypeError, CancelledError)
 """Wrong input stays wrong, and a cancelled call is not wanted any more."""
@@ -46,6 +57,13 @@ class Call:
 
     model: Runnable[Any, Any]
     requests: Sequence[Any]
+    until: float | None = None
+    """`time.monotonic()` when it is given up; None: never."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it may still take."""
+        return None if self.until is None else max(0.0, self.until - time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -206,7 +224,7 @@ async def _adrive(
 def _perform(effect: Effect, config: RunnableConfig) -> object:
     match effect:
         case Call(model, requests):
-            return model.invoke(list(requests), config)
+            return model.invoke(list(requests), config, seconds=effect.seconds)
         case Wait(seconds):
             time.sleep(seconds)
             return None
@@ -222,7 +240,8 @@ def _perform(effect: Effect, config: RunnableConfig) -> object:
 async def _aperform(effect: Effect, config: RunnableConfig) -> object:
     match effect:
         case Call(model, requests):
-            return await model.ainvoke(list(requests), config)
+            seconds = effect.seconds
+            return await model.ainvoke(list(requests), config, seconds=seconds)
         case Wait(seconds):
             await asyncio.sleep(seconds)
             return None
@@ -255,6 +274,11 @@ class Generated:
     spent: Spent
     problem: Exception | str | None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the policy is not to be asked again: every try ended in an error."""
+        return not self.samples and isinstance(self.problem, Exception)
+
 
 def generate(
     requests: Sequence[GenerationRequest], setting: Setting, spent: Spent
@@ -273,25 +297,39 @@ def generate(
     cost = Spent()
     problem: Exception | str | None = None
     pending = list(requests)
+    until = _until(setting, spent)
     for wait in (*RETRY_WAITS, None):
         try:
-            generations = yield Call(setting.policy, pending)
+            generations = yield Call(setting.policy, pending, until)
         except _NOT_RETRIED:
             raise
         except Exception as error:  # noqa: BLE001 (whatever an engine raises)
-            problem = error
+            problem = _LATE if _is_late(until) else error
         else:
-            problem = "the engine returned no usable sample"
+            told = (one["problem"] for one in generations if one.get("problem"))
+            problem = next(told, "the engine returned no usable sample")
             samples |= _by_seed(pending, generations)
             cost = add_spent(cost, _policy_cost(generations, setting.policy))
         pending = _missing(pending, samples)
         if not pending:
             break
         left = setting.ledger(add_spent(spent, cost))
-        if wait is None or not _affordable(pending, setting, left):
+        if wait is None or not _affordable(pending, setting, left, wait):
             break
         yield Wait(wait)
     return Generated(samples, cost, problem if pending else None)
+
+
+def _until(setting: Setting, spent: Spent) -> float | None:
+    """When a call that starts now is given up; None: never."""
+    left = setting.ledger(spent).seconds_left()
+    if left is None or setting.budget.seconds is None:
+        return None
+    return time.monotonic() + left + OVERTIME * setting.budget.seconds
+
+
+def _is_late(until: float | None, wait: float = 0.0) -> bool:
+    return until is not None and time.monotonic() + wait >= until
 
 
 def _by_seed(
@@ -319,10 +357,13 @@ def _missing(
 
 
 def _affordable(
-    requests: Sequence[GenerationRequest], setting: Setting, ledger: Ledger
+    requests: Sequence[GenerationRequest],
+    setting: Setting,
+    ledger: Ledger,
+    wait: float,
 ) -> bool:
-    deadline = requests[0]["deadline"]
-    if deadline is not None and time.monotonic() >= deadline:
+    """Whether the budget allows the requests after a wait."""
+    if _is_late(requests[0]["deadline"], wait):
         return False
     wanted = sum(request["n"] for request in requests)
     tokens = max(request["max_tokens"] for request in requests)
@@ -378,25 +419,34 @@ class Scored:
 
 
 def verify(
-    requests: Sequence[ScoreRequest], prm: RewardModel
+    requests: Sequence[ScoreRequest], prm: RewardModel, setting: Setting, spent: Spent
 ) -> Generator[Effect, Any, Scored]:
-    """Call the verifier, up to three times."""
+    """Call the verifier, and once more if that fails.
+
+    Args:
+        requests: What is to be scored.
+        prm: The verifier.
+        setting: The search's models and budget.
+        spent: What the search has used before.
+    """
     problem: Exception | str | None = None
     cost = Spent()
+    until = _until(setting, spent)
     for wait in (*RETRY_WAITS, None):
         try:
-            scores: list[Scores] = yield Call(prm, requests)
+            scores: list[Scores] = yield Call(prm, requests, until)
         except _NOT_RETRIED:
             raise
         except Exception as error:  # noqa: BLE001 (whatever an engine raises)
-            problem = error
+            problem = _LATE if _is_late(until) else error
         else:
             cost = add_spent(cost, _prm_cost(scores, prm))
             if _usable(requests, scores):
                 return Scored(scores, cost, None)
             problem = "it did not return one score in [0, 1] for each new step"
-        if wait is not None:
-            yield Wait(wait)
+        if wait is None or _is_late(until, wait):
+            break
+        yield Wait(wait)
     return Scored(None, cost, problem)
 
 

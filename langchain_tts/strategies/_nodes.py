@@ -110,8 +110,8 @@ def proposing(
 def score(verifier: VerifierUse, scores: type[Scoring] = Scoring) -> Node:
     """Make the node that scores what has no score: one batched verifier call.
 
-    A verifier that fails three times is lost: the search goes on without it, records
-    that, and decides by majority.
+    A verifier that fails twice is lost: the search goes on without it, records that,
+    and decides by majority.
 
     Args:
         verifier: What the strategy uses a verifier for.
@@ -130,9 +130,10 @@ def scoring(
     requests = unscored.requests()
     if not requests:
         return {"tree": unscored.scored([])}
-    if setting.ledger(state.get("spent", {})).exhausted() == "seconds":
+    spent = state.get("spent", Spent())
+    if setting.ledger(spent).exhausted() == "seconds":
         return {"stop_reason": "seconds"}
-    outcome = yield from verify(requests, setting.prm)
+    outcome = yield from verify(requests, setting.prm, setting, spent)
     if outcome.scores is None:
         loss = f"{PRM_LOST}, decided by majority: {describe(outcome.problem)}"
         return {"degradations": [loss], "spent": outcome.spent}

@@ -17,11 +17,16 @@ from langchain_tts.search.state import (
     path,
 )
 from langchain_tts.search.vote import Decision, all_votes, decide, trajectory_score
+from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies.state import SearchState
 
 PRM_LOST = "the verifier was lost"
 """How the record of a lost verifier begins; it is not called again."""
+
+
+POLICY_LOST = "policy"
+"""Why a search stopped whose policy was lost; it is not called again either."""
 
 
 def lost_verifier(state: SearchState) -> bool:
@@ -85,8 +90,13 @@ def conclude(
 
     Returns:
         The outcome, and what to add to the record of degradations.
+
+    Raises:
+        PolicyFailedError: If the policy was lost before there was any answer.
     """
     tree = state.get("tree", [])
+    if state.get("stop_reason") == POLICY_LOST and not finished(tree):
+        raise PolicyFailedError(_no_answer(state, setting))
     finals = final_candidates(tree, setting.context.score)
     vote, notes = _usable_vote(state, finals, setting)
     classes = answer_classes([final["answer"] for final in finals])
@@ -112,6 +122,14 @@ def conclude(
         degradations=[*state.get("degradations", []), *notes],
     )
     return result, notes
+
+
+def _no_answer(state: SearchState, setting: Setting) -> str:
+    happened = "; ".join(state.get("degradations", []))
+    return (
+        f"policy {setting.policy.name!r} failed before there was an answer: "
+        f"{happened}; check that the model runs, then ask again"
+    )
 
 
 def _chains(state: SearchState, finals: Sequence[FinalCandidate]) -> list[int] | None:
@@ -167,7 +185,8 @@ def _best_first(
 
 def _partial(tree: Sequence[Candidate]) -> str:
     """The text of the most promising unfinished trajectory: best score, longest."""
-    parents = {c["parent"] for c in tree if c["status"] != "rollout"}
+    # What was lost continues nothing.
+    parents = {c["parent"] for c in tree if c["status"] not in {"rollout", "failed"}}
     leaves = [
         candidate
         for candidate in tree

@@ -24,7 +24,7 @@ from langchain_tts.search.state import (
 )
 from langchain_tts.strategies._admission import Expansion, Fitted, fit
 from langchain_tts.strategies._calls import Generated, PolicyFailedError
-from langchain_tts.strategies._outcome import lost_verifier
+from langchain_tts.strategies._outcome import POLICY_LOST, lost_verifier
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies.state import SearchState
 
@@ -186,7 +186,7 @@ class Proposal:
 
     def _length(self, candidate_id: int) -> int:
         """Tokens of an answer up to a candidate."""
-        return sum(len(step["token_ids"]) for step in path(self.tree, candidate_id))
+        return sum(map(_tokens, path(self.tree, candidate_id)))
 
     def _likely_tokens(self) -> float:
         """New tokens that a sample probably needs, judged by the longest so far."""
@@ -292,7 +292,7 @@ class Proposal:
             "spent": add_spent(generated.spent, Spent(samples=trajectories)),
             "degradations": self._narrowing() + self._losses(generated),
         }
-        limit = self._cut_by(ends)
+        limit = POLICY_LOST if generated.lost else self._cut_by(ends)
         return update if limit is None else {**update, "stop_reason": limit}
 
     def _chain(
@@ -368,6 +368,11 @@ class Proposal:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "seconds"
         return self.fitted.limit if set(ends) == {"length"} else None
+
+
+def _tokens(step: Candidate) -> int:
+    """Tokens of a step; where only its text is known, as many as it can have."""
+    return len(step["token_ids"]) or len(step["text"].encode())
 
 
 def describe(problem: Exception | str | None) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from langgraph.runtime import Runtime, get_runtime
 
-from langchain_tts.budget import Budget, Ledger, Spent
+from langchain_tts.budget import Budget, BudgetError, Ledger, Spent
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.strategies._registry import VerifierUse
-from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.context import AnyPolicy, SearchContext
 
 SCORING_TIME = 0.1
 """Share of a time limit that is kept for scoring what was generated."""
@@ -82,6 +82,7 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
     Raises:
         MissingVerifierError: If the strategy needs a verifier and there is none.
         WholeAnswersError: If the strategy searches steps and a model knows none.
+        BudgetError: If a limit cannot be kept with these models.
     """
     if context.prm is None and (
         verifier == "steps" or (verifier == "votes" and context.vote != "majority")
@@ -97,9 +98,25 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
     prm = None if verifier == "none" else _prm(context.prm)
     if verifier == "steps":
         _check_steps(policy, prm)
-    return Setting(
-        context=context, policy=policy, prm=prm, budget=Budget.parse(context.budget)
-    )
+    budget = Budget.parse(context.budget)
+    _check_flops(budget, policy, prm)
+    return Setting(context=context, policy=policy, prm=prm, budget=budget)
+
+
+def _check_flops(budget: Budget, *models: Policy | RewardModel | None) -> None:
+    """Make sure that a limit on FLOPs can be kept.
+
+    Raises:
+        BudgetError: If the size of a model is not known.
+    """
+    unknown = [m.name for m in models if m is not None and not m.num_parameters]
+    if budget.flops is not None and unknown:
+        msg = (
+            f"a limit on FLOPs cannot be kept: the parameters of {unknown[0]!r} are "
+            "not known; tell them (num_parameters=N, for a server ?num_parameters=N "
+            "after its address), or limit tokens or seconds instead"
+        )
+        raise BudgetError(msg)
 
 
 def _check_steps(policy: Policy, prm: RewardModel | None) -> None:
@@ -135,7 +152,7 @@ async def abind(context: SearchContext, verifier: VerifierUse) -> Setting:
     return bind(context, verifier)
 
 
-def _policy(policy: Policy | str) -> Policy:
+def _policy(policy: AnyPolicy) -> Policy:
     if isinstance(policy, Policy):
         return policy
     from langchain_tts.policies import resolve_policy

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from langchain_tts.budget import Spent, add_spent
 from langchain_tts.rewards.once import ScoredOnce
+from langchain_tts.search.select import finished
 from langchain_tts.search.state import Candidate
 from langchain_tts.strategies._calls import (
     Phase,
@@ -23,6 +24,7 @@ from langchain_tts.strategies._calls import (
     charged,
 )
 from langchain_tts.strategies._nodes import Choose, Plan, proposing, scoring, selecting
+from langchain_tts.strategies._outcome import POLICY_LOST
 from langchain_tts.strategies._proposal import search_seed
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies._step_search import going_on
@@ -130,4 +132,7 @@ def _joined(ends: Sequence[SearchState]) -> SearchState:
         "degradations": notes,
     }
     reasons = [end["stop_reason"] for end in ends if end.get("stop_reason")]
+    if any(finished(end["tree"]) for end in ends):
+        # What one subtree lost the others have made up for.
+        reasons = [reason for reason in reasons if reason != POLICY_LOST]
     return {**update, "stop_reason": reasons[0]} if reasons else update

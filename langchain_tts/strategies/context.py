@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from pydantic import InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 
 from langchain_tts.budget import FORM, Budget
 from langchain_tts.policies.base import Policy
@@ -17,6 +21,9 @@ Ending = Literal["N", "N/M"]
 
 EarlyStop = Literal["off", "certain", "confident"]
 """When a majority vote takes no more samples."""
+
+AnyPolicy: TypeAlias = Policy | SkipJsonSchema[InstanceOf[BaseChatModel]] | str
+"""A policy, a LangChain chat model (whole answers only), or a policy's name."""
 
 
 class SearchContextError(ValueError):
@@ -36,7 +43,7 @@ class SearchContext:
 
     __pydantic_config__ = FORM
 
-    policy: Policy | str = "tinymath"
+    policy: AnyPolicy = "tinymath"
     """A policy or its name, e.g. `tinymath`."""
 
     prm: RewardModel | str | None = "tinymath"

@@ -348,7 +348,7 @@ def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:
 
 def test_samples_of_a_model_that_overflows_are_failed(tmp_path: Path) -> None:
     policy = TransformersPolicy(save_model(tmp_path))
-    model = policy.model.engine._batch._forward._model
+    model: Any = policy.model.engine._batch._forward._model
     model.model.norm.weight.data.fill_(float("nan"))
     answer = policy.invoke([request(seeds=[1, 2])])[0]
     assert answer["samples"] == [Sample(steps=[], finish_reason="failed")] * 2
