@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from langchain_core.runnables import Runnable, RunnableConfig
+
+from langchain_tts.engines.futures import aresult, result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +67,22 @@ class RewardModel(Runnable[list[ScoreRequest], list[Scores]]):
         self,
         input: list[ScoreRequest],  # noqa: A002 (the name is Runnable's)
         config: RunnableConfig | None = None,
+        *,
+        seconds: float | None = None,
         **_kwargs: Any,
     ) -> list[Scores]:
-        """Score all requests in one batch."""
+        """Score all requests in one batch.
+
+        Args:
+            input: The requests.
+            config: LangChain's, for tracing.
+            seconds: After which the call is given up and cancelled; None: never.
+
+        Raises:
+            TimeoutError: If it was given up.
+        """
         return self._call_with_config(
-            lambda requests: self.submit(requests).result(),
+            lambda requests: result(self.submit(requests), seconds),
             input,
             config,
             run_type="tool",
@@ -80,11 +92,13 @@ class RewardModel(Runnable[list[ScoreRequest], list[Scores]]):
         self,
         input: list[ScoreRequest],  # noqa: A002 (the name is Runnable's)
         config: RunnableConfig | None = None,
+        *,
+        seconds: float | None = None,
         **_kwargs: Any,
     ) -> list[Scores]:
         """Score all requests in one batch, without blocking the loop."""
 
         async def score(requests: list[ScoreRequest]) -> list[Scores]:
-            return await asyncio.wrap_future(self.submit(requests))
+            return await aresult(self.submit(requests), seconds)
 
         return await self._acall_with_config(score, input, config, run_type="tool")

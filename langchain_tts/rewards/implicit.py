@@ -139,7 +139,8 @@ class ImplicitPRM(RewardModel):
         texts = [text + STEP_DELIMITER for text in request["steps"][:-1]]
         texts += request["steps"][-1:]
         ids = [self.model.tokens.encode(text) for text in texts]
-        return ScoreRequest(**{**request, "token_ids": ids})
+        # A log-probability is one of token ids: without these there is none either.
+        return ScoreRequest(**{**request, "token_ids": ids, "logprobs": []})
 
     def _check_tokens(self, requests: Sequence[ScoreRequest]) -> None:
         """Make sure that the policy's ids mean the same to the verifier.

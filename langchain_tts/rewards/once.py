@@ -42,10 +42,13 @@ class ScoredOnce(RewardModel):
             }
             self._answers |= {key: Future() for key in new}
             wanted = [self._answers[key] for key in keys]
+        answers = _all(wanted, own=[key in new for key in keys])
         if new:
             asked = self.prm.submit(list(new.values()))
             asked.add_done_callback(partial(self._deliver, list(new)))
-        return _all(wanted, own=[key in new for key in keys])
+            # Who waits for it besides the asker will ask again.
+            answers.add_done_callback(lambda done: done.cancelled() and asked.cancel())
+        return answers
 
     def _deliver(self, keys: Sequence[_Key], asked: Future[list[Scores]]) -> None:
         with self._lock:

@@ -33,6 +33,15 @@ def test_the_configuration_decides_the_kind(tmp_path: Path) -> None:
     assert scores == pytest.approx([1 / (1 + math.exp(-1.0))] * 2, abs=1e-5)
 
 
+def test_what_runs_in_this_process_only_is_not_looked_for_elsewhere(
+    tmp_path: Path,
+) -> None:
+    folder = save_model(tmp_path, prm=IMPLICIT)
+    for name in (f"vllm:{folder}", f"transformers:{folder}?dtype=float32"):
+        with pytest.raises(ModelLoadError, match="'implicit' run in this process"):
+            resolve_prm(name)
+
+
 def test_a_model_is_loaded_once_a_process(tmp_path: Path) -> None:
     folder = save_model(tmp_path, prm=IMPLICIT)
     name = f"transformers:{folder}"
@@ -56,11 +65,11 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (None, "is not a verifier: it has no prm_config.json"),
-        ({"format": "qwen"}, "asks for format 'qwen'"),
+        (None, "nothing tells the format .*: one of math-shepherd, rlhflow"),
+        ({"format": "qwen"}, "asks for format 'qwen'; the formats are math-shepherd"),
         ({"scale": 1}, "cannot read"),
         ({"format": "implicit", "scale": 1.0}, '"scale" and "offset"'),
-        ({"format": "tinymath-tag", "colour": "red"}, "wrong setting"),
+        ({"format": "tinymath-tag", "colour": "red"}, "settings .*colour"),
         ({"format": "tinymath-tag", "tag": "<none>"}, "has no token '<none>'"),
     ],
 )
