@@ -1,8 +1,12 @@
 """Integration tests may talk to this machine, and to nothing else."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from langchain_tts.tinymath import WEIGHTS
+from tests.integration_tests.servers import serving
 
 _HERE = Path(__file__).parent
 
@@ -12,3 +16,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+@pytest.fixture(scope="session")
+def policy_server() -> Iterator[str]:
+    """A vLLM server of the embedded policy: its base address."""
+    with serving(WEIGHTS / "policy", name="tinymath") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def tag_prm_server() -> Iterator[str]:
+    """A vLLM server of the embedded verifier that answers with tags."""
+    with serving(WEIGHTS / "tag-prm", name="tinymath-tag") as url:
+        yield url
