@@ -186,14 +186,14 @@ def rows(found: Mapping[int, Sequence[Load]]) -> list[list[str]]:
 
 def main() -> None:
     """Measure, and show a table."""
-    parser = options(__doc__, model="8M", repetitions=3)
+    parser = options(__doc__, model="3M", repetitions=2)
     parser.add_argument("--levels", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--samples", type=int, default=4, help="N (%(default)s)")
-    parser.add_argument("--width", type=int, default=2, help="M (%(default)s)")
+    parser.add_argument("--samples", type=int, default=16, help="N (%(default)s)")
+    parser.add_argument("--width", type=int, default=4, help="M (%(default)s)")
     parser.add_argument(
         "--streams",
         type=int,
-        default=128,
+        default=256,
         help="requests at once to each engine without searches (%(default)s)",
     )
     asked = read(parser, levels=[1, 4])

@@ -19,15 +19,14 @@ from langchain_tts.strategies._calls import (
     Phase,
     Steps,
     Work,
-    generate,
     node,
-    verify,
 )
 from langchain_tts.strategies._outcome import PRM_LOST, conclude, lost_verifier
 from langchain_tts.strategies._proposal import Proposal, describe
 from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._scoring import Scoring
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._tries import generate, verify
 from langchain_tts.strategies.state import SearchState
 
 Plan = Callable[[SearchState, Setting], list[Expansion]]

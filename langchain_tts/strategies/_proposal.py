@@ -23,9 +23,10 @@ from langchain_tts.search.state import (
     path,
 )
 from langchain_tts.strategies._admission import Expansion, Fitted, fit
-from langchain_tts.strategies._calls import Generated, PolicyFailedError
+from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._outcome import POLICY_LOST, lost_verifier
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._tries import Generated
 from langchain_tts.strategies.state import SearchState
 
 FIRST_STEP_TOKENS = 128

@@ -12,10 +12,10 @@ from langchain_tts.search.revise import LATEST, conversation, latest_that_fit
 from langchain_tts.search.select import finished
 from langchain_tts.search.state import Candidate, Message, path
 from langchain_tts.strategies._admission import Expansion
-from langchain_tts.strategies._calls import Generated
 from langchain_tts.strategies._outcome import whole_text
 from langchain_tts.strategies._proposal import Proposal, sample_seed
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._tries import Generated
 from langchain_tts.strategies.state import SearchState
 
 FORGOTTEN = f"left no room for all of the latest {LATEST} answers"

@@ -11,10 +11,11 @@ from langchain_tts.budget import Spent
 from langchain_tts.policies.base import Sample
 from langchain_tts.search.state import Candidate
 from langchain_tts.strategies._admission import Expansion, Fitted
-from langchain_tts.strategies._calls import Effect, Generated, generate
+from langchain_tts.strategies._calls import Effect
 from langchain_tts.strategies._outcome import lost_verifier
 from langchain_tts.strategies._proposal import Proposal, describe
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._tries import Generated, generate
 from langchain_tts.strategies.state import SearchState
 
 LEFT_OUT = "left no room for looking ahead"

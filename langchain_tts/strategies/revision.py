@@ -32,10 +32,11 @@ from langgraph.graph import END, START
 from langchain_tts.budget import Budget
 from langchain_tts.search.revise import chain_lengths
 from langchain_tts.strategies import _nodes
-from langchain_tts.strategies._calls import Steps, generate, node
+from langchain_tts.strategies._calls import Steps, node
 from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._revisions import Revisions
 from langchain_tts.strategies._setting import Setting, runtime_context
+from langchain_tts.strategies._tries import generate
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.state import SearchState
 

@@ -11,7 +11,7 @@ from langchain_tts.evaluation.datasets import Question
 from langchain_tts.evaluation.rows import Row
 from langchain_tts.evaluation.sweep import Report, SweepError, question_seed, sweep
 from langchain_tts.search.state import Message, SearchResult
-from langchain_tts.strategies import STRATEGIES, _calls
+from langchain_tts.strategies import STRATEGIES, _tries
 from langchain_tts.strategies._proposal import sample_seed
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import solve
@@ -247,7 +247,7 @@ class LossyPolicy(CountingPolicy):
 def test_pass_at_n_is_the_share_of_choices_of_n_samples_with_a_right_one(
     strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_calls, "RETRY_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.0, 0.0))
     questions = [Question(f"What is 6*7? ({i})", "42", 1) for i in range(12)]
     report = _sweep([strategy], [1, 3, 8], questions, LossyPolicy())
     seeds = [

@@ -33,7 +33,7 @@ from langchain_tts.policies.base import Sample
 from langchain_tts.policies.chat import ChatModelError, ChatModelPolicy
 from langchain_tts.rewards.implicit import ImplicitPRM, ModelMismatchError
 from langchain_tts.search.state import FinishReason
-from langchain_tts.strategies import _calls
+from langchain_tts.strategies import _tries
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._setting import WholeAnswersError
 from langchain_tts.strategies.context import SearchContext
@@ -502,7 +502,7 @@ def test_a_limit_on_tokens_is_kept_and_used() -> None:
 
 
 def test_an_error_is_told_and_is_no_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_calls, "RETRY_WAITS", (0.01,))
+    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.01,))
     broken = scripted(PermissionError("401 no such key"))
     with pytest.raises(PolicyFailedError, match="PermissionError: 401 no such key"):
         tts(broken).invoke("6*7?")

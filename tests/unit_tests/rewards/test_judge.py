@@ -15,7 +15,7 @@ from langchain_tts.budget import Budget
 from langchain_tts.policies.chat import ChatModelPolicy
 from langchain_tts.rewards.base import ScoreRequest
 from langchain_tts.rewards.judge import PROMPT, JudgeError, JudgeModel
-from langchain_tts.strategies import _calls
+from langchain_tts.strategies import _tries
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import asolve, solve
 from tests.unit_tests.chat_models import Answer, ScriptedChat, said
@@ -222,7 +222,7 @@ async def test_a_search_with_a_judge() -> None:
 def test_a_search_loses_a_judge_that_makes_no_sense(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_calls, "RETRY_WAITS", (0.01,))
+    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.01,))
     judge = JudgeModel(ScriptedChat(script=lambda _m, _s: said("Nice!")))
     context = SearchContext(policy=writer(), prm=judge, budget=Budget(samples=8))
     result = solve(QUESTION, strategy="best_of_n", context=context, seed=1)

@@ -14,7 +14,7 @@ from langchain_tts.budget import Budget
 from langchain_tts.policies.base import Generation, GenerationRequest
 from langchain_tts.rewards.base import ScoreRequest, Scores
 from langchain_tts.search.state import SearchResult
-from langchain_tts.strategies import STRATEGIES, _calls
+from langchain_tts.strategies import STRATEGIES, _tries
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._proposal import sample_seed
 from langchain_tts.strategies.context import SearchContext
@@ -78,7 +78,7 @@ def staggered(prefix: Prefix) -> list[Continuation]:
 
 def test_a_call_is_tried_twice_by_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert len(_calls.RETRY_WAITS) == 1
+    assert len(_tries.RETRY_WAITS) == 1
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
     policy = TreePolicy(random_language(2), errors=GONE)
@@ -98,7 +98,7 @@ def test_a_call_is_tried_twice_by_a_search(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_policy_that_is_lost_is_not_called_again(
     strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_calls, "RETRY_WAITS", (0.0,))
+    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.0,))
     found = 0
     for answered in range(1, 12):
         errors = [None] * answered + GONE
@@ -123,7 +123,7 @@ def test_an_early_vote_whose_engine_always_raises_ends_at_once(mode: str) -> Non
     with pytest.raises(PolicyFailedError, match="OSError: gone"):
         search("majority_vote", policy, budget=32, early_stop=mode)
     # One call and its retries, not those of each vote that might have settled it.
-    assert len(policy.calls) == 1 + len(_calls.RETRY_WAITS)
+    assert len(policy.calls) == 1 + len(_tries.RETRY_WAITS)
 
 
 class PartlyLostPolicy(TreePolicy):
@@ -219,7 +219,7 @@ def test_an_engine_that_never_answers_at_all_is_an_error_that_says_so() -> None:
 def test_no_try_is_begun_that_the_time_limit_does_not_allow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_calls, "RETRY_WAITS", (5.0, 5.0))
+    monkeypatch.setattr(_tries, "RETRY_WAITS", (5.0, 5.0))
     policy = TreePolicy(random_language(2), errors=GONE)
     started = time.monotonic()
     with pytest.raises(PolicyFailedError):
