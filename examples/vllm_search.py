@@ -19,7 +19,7 @@ QUESTIONS = [
     "What is 12*7+5?",
     "What is (48-19)*3?",
     "What is 15% of 80?",
-    "Solve for x: 3*x+7=40",
+    "Find x: x-5=15",
 ]
 EMBEDDED = f"vllm:{WEIGHTS / 'policy'}?dtype=float32&enforce_eager=true"
 
