@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from langchain_core.runnables import Runnable, RunnableConfig
-
-from langchain_tts.engines.futures import aresult, result
+from langchain_tts.engines.batched import Batched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +68,14 @@ class Generation(TypedDict):
     """What went wrong with its failed samples, where that is known."""
 
 
-class Policy(Runnable[list[GenerationRequest], list[Generation]]):
+class Policy(Batched[GenerationRequest, Generation]):
     """A language model that proposes steps.
 
-    A backend implements `submit`; sync, async and traced calls come from here. It is
-    traced as an `llm` run and is not a chat model, so that an application's own
+    It is traced as an `llm` run and is not a chat model, so that an application's own
     callbacks see one chat model run a search, not hundreds.
     """
+
+    run_type = "llm"
 
     name: str | None
     """What the user asked for, e.g. `tinymath`."""
@@ -133,43 +132,3 @@ class Policy(Runnable[list[GenerationRequest], list[Generation]]):
             The step with the ids of its tokens, the delimiter's or the end's included,
             and their log-probability.
         """
-
-    def invoke(
-        self,
-        input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
-        config: RunnableConfig | None = None,
-        *,
-        seconds: float | None = None,
-        **_kwargs: Any,
-    ) -> list[Generation]:
-        """Generate for all requests in one batch.
-
-        Args:
-            input: The requests.
-            config: LangChain's, for tracing.
-            seconds: After which the call is given up and cancelled; None: never.
-
-        Raises:
-            TimeoutError: If it was given up.
-        """
-        return self._call_with_config(
-            lambda requests: result(self.submit(requests), seconds),
-            input,
-            config,
-            run_type="llm",
-        )
-
-    async def ainvoke(
-        self,
-        input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
-        config: RunnableConfig | None = None,
-        *,
-        seconds: float | None = None,
-        **_kwargs: Any,
-    ) -> list[Generation]:
-        """Generate for all requests in one batch, without blocking the loop."""
-
-        async def generate(requests: list[GenerationRequest]) -> list[Generation]:
-            return await aresult(self.submit(requests), seconds)
-
-        return await self._acall_with_config(generate, input, config, run_type="llm")

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_tts.engines.chat import ChatCalls, Usage, to_langchain, usage_of
 from langchain_tts.policies._chat_answers import Answer, read_answer
+from langchain_tts.policies._requests import check_seeds
 from langchain_tts.policies.base import (
     Generation,
     GenerationRequest,
@@ -241,9 +242,7 @@ def _check(requests: Sequence[GenerationRequest]) -> None:
                 "nor continue one; ask with by_step=False and an empty prefix"
             )
             raise ValueError(msg)
-        if len(request["seeds"]) != request["n"]:
-            msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
-            raise ValueError(msg)
+        check_seeds(request)
 
 
 def _generation(replies: Sequence[_Reply]) -> Generation:

@@ -14,6 +14,7 @@ from langchain_tts.engines.errors import ModelLoadError
 from langchain_tts.engines.server import ServerError, ServerPool, ServerRefusedError
 from langchain_tts.engines.tokens import load_tokenizer
 from langchain_tts.policies._outputs import Run, seed_runs
+from langchain_tts.policies._requests import check_seeds
 from langchain_tts.policies.base import (
     STEP_DELIMITER,
     Generation,
@@ -149,11 +150,7 @@ class ServerPolicy(Policy):
             ValueError: If a request has not one seed a sample.
         """
         for request in requests:
-            if len(request["seeds"]) != request["n"]:
-                msg = (
-                    f"{request['n']} samples need as many seeds, not {request['seeds']}"
-                )
-                raise ValueError(msg)
+            check_seeds(request)
         return self._pool.run(self._generate_all(requests))
 
     def read_step(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_tts.engines.replies import ServerError, ServerRefusedError
 from langchain_tts.policies._outputs import next_seed
+from langchain_tts.policies._requests import room_for
 from langchain_tts.policies.base import STEP_DELIMITER, Sample, Step
 from langchain_tts.policies.server_requests import (
     Batch,
     affinity,
     read_usage,
     reason,
-    room_for,
     sampling,
 )
 

@@ -15,12 +15,12 @@ from langchain_tts.policies._outputs import (
     read_samples,
     written,
 )
+from langchain_tts.policies._requests import room_for
 from langchain_tts.policies.server_requests import (
     Batch,
     affinity,
     read_usage,
     reason,
-    room_for,
     sampling,
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_tts.engines.errors import PromptTooLongError
 from langchain_tts.policies._outputs import finish_reason
 from langchain_tts.policies.base import STEP_DELIMITER
 
@@ -109,19 +108,3 @@ def read_usage(events: Iterable[dict[str, Any]], prompt: int) -> tuple[int, int]
         cached = details.get("cached_tokens") or cached
         prompt = usage.get("prompt_tokens") or prompt
     return prompt - cached, cached
-
-
-def room_for(prompt: int, window: int, model: str) -> int:
-    """New tokens that fit after a prompt.
-
-    Raises:
-        PromptTooLongError: If none does.
-    """
-    if prompt >= window:
-        msg = (
-            f"the prompt has {prompt} tokens and leaves no room in the {window} tokens "
-            f"of policy {model!r}; shorten the question, or use a policy with a longer "
-            "context window"
-        )
-        raise PromptTooLongError(msg)
-    return window - prompt

@@ -9,6 +9,7 @@ from langchain_tts.engines.errors import PromptTooLongError
 from langchain_tts.engines.extend import Extension
 from langchain_tts.engines.loading import LoadedModel, load
 from langchain_tts.policies._outputs import read_samples
+from langchain_tts.policies._requests import check_seeds, room_for
 from langchain_tts.policies.base import (
     STEP_DELIMITER,
     Generation,
@@ -110,18 +111,9 @@ class TransformersPolicy(Policy):
 
     def _prompt(self, request: GenerationRequest) -> Prompt:
         """The token ids of a request, fitted into the context window."""
-        if len(request["seeds"]) != request["n"]:
-            msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
-            raise ValueError(msg)
+        check_seeds(request)
         ids = self._chat_ids(request["messages"]) + request["prefix"]
-        room = self.context_window - len(ids)
-        if room < 1:
-            msg = (
-                f"the prompt has {len(ids)} tokens and leaves no room in the "
-                f"{self.context_window} tokens of policy {self.name!r}; shorten the "
-                "question, or use a policy with a longer context window"
-            )
-            raise PromptTooLongError(msg)
+        room = room_for(len(ids), self.context_window, self.name)
         return Prompt(
             ids=ids,
             seeds=request["seeds"],

@@ -25,6 +25,7 @@ from langchain_tts.policies._outputs import (
     seed_runs,
     written,
 )
+from langchain_tts.policies._requests import check_seeds, room_for
 from langchain_tts.policies.base import (
     STEP_DELIMITER,
     Generation,
@@ -180,18 +181,9 @@ class VLLMPolicy(Policy):
 
     def _call(self, request: GenerationRequest) -> _Call:
         """The token ids of a request, fitted into the context window."""
-        if len(request["seeds"]) != request["n"]:
-            msg = f"{request['n']} samples need as many seeds, not {request['seeds']}"
-            raise ValueError(msg)
+        check_seeds(request)
         ids = self._chat_ids(request["messages"]) + request["prefix"]
-        room = self.context_window - len(ids)
-        if room < 1:
-            msg = (
-                f"the prompt has {len(ids)} tokens and leaves no room in the "
-                f"{self.context_window} tokens of policy {self.name!r}; shorten the "
-                "question, or use a policy with a longer context window"
-            )
-            raise PromptTooLongError(msg)
+        room = room_for(len(ids), self.context_window, self.name)
         return _Call(
             ids,
             min(request["max_tokens"], room),
