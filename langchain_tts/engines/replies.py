@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from langchain_tts.engines.errors import ModelLoadError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
 _RETRIED = frozenset({408, 425, 429})
@@ -115,3 +120,20 @@ def _retry_after(response: httpx.Response) -> float:
     except ValueError:
         # A date instead of seconds: our own waits will do.
         return 0.0
+
+
+@contextlib.contextmanager
+def opening() -> Iterator[None]:
+    """A server that does not answer when it is first asked is a model without a file.
+
+    Raises:
+        ModelLoadError: In the place of a `ServerError`.
+    """
+    try:
+        yield
+    except ServerError as error:
+        msg = (
+            f"{error}; is the server running? Start one, e.g. with "
+            "'vllm serve MODEL --port 8000', or give another address"
+        )
+        raise ModelLoadError(msg) from None

@@ -13,6 +13,7 @@ from langchain_tts.engines.errors import (
     PromptTooLongError,
     UnknownModelError,
 )
+from langchain_tts.engines.replies import opening
 from langchain_tts.policies.base import Policy
 from langchain_tts.tinymath import REVISE, WEIGHTS
 
@@ -66,7 +67,8 @@ def resolve_policy(name: str | Policy | BaseChatModel) -> Policy:
         return policy_of(name)
     with _lock:
         if name not in _resolved:
-            _resolved[name] = _load(name)
+            with opening():
+                _resolved[name] = _load(name)
         return _resolved[name]
 
 

@@ -13,6 +13,7 @@ from langchain_tts.engines.errors import (
     PromptTooLongError,
     UnknownModelError,
 )
+from langchain_tts.engines.replies import opening
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.rewards.formats import (
     StepFormat,
@@ -87,7 +88,8 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
         return name
     with _lock:
         if name not in _resolved:
-            _resolved[name] = _load(name)
+            with opening():
+                _resolved[name] = _load(name)
         return _resolved[name]
 
 

@@ -135,3 +135,12 @@ def test_the_demo_answers_three_questions_in_time() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     rights = [line for line in done.stdout.splitlines() if " yes " in line]
     assert len(rights) == 3
+
+
+@pytest.mark.parametrize("option", ["--policy", "--prm"])
+def test_a_server_that_is_not_there_is_one_clear_line(option: str) -> None:
+    # Nothing listens on port 9 (discard).
+    address = "http://127.0.0.1:9/v1?retries=0"
+    said = _refused("solve", QUESTION, option, address)
+    assert "cannot connect to http://127.0.0.1:9" in said
+    assert "is the server running?" in said
