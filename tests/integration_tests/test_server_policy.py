@@ -352,7 +352,7 @@ async def test_a_deadline_keeps_what_has_come_and_stops_the_server(
     deadline = time.monotonic() + 8
     done = pool.run(pool.events("/v1/completions", body, deadline=deadline))
     events, complete = done.result(30)
-    assert time.monotonic() - deadline < 2
+    assert time.monotonic() - deadline < 6
     assert not complete
     written = [len(event["choices"][0]["token_ids"]) for event in events]
     assert 64 <= sum(written) < 256 * 400
