@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _TEXT = "What is 1+2? 3\n\nStep 1: 3"
 
-_READER_OPTIONS = frozenset({"format", "model", "num_parameters", "tokenizer"})
-"""Options that do not concern the connection."""
+_CONNECTION = ("api_key_env", "timeout", "connect_timeout", "retries", "concurrency")
+"""Options of `ServerPool`; the others are the reader's or the verifier's own."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def served_source(urls: Sequence[str], options: Mapping[str, Any]) -> str:
     """
     if source := options.get("tokenizer"):
         return str(source)
-    connection = {k: v for k, v in options.items() if k not in _READER_OPTIONS}
+    connection = {name: options[name] for name in _CONNECTION if name in options}
     return ask_served(ServerPool(urls, **connection), options.get("model")).root
 
 
