@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from langchain_tts.engines.futures import aresult, result
+from langchain_tts.engines.futures import result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,10 @@ class Batched(Runnable[list[Request], list[Answer]]):
     @abstractmethod
     def submit(self, requests: Sequence[Request]) -> Future[list[Answer]]:
         """Start a batch; requests of all callers share the engine's batches."""
+
+    async def asubmit(self, requests: Sequence[Request]) -> list[Answer]:
+        """`submit` for callers on an event loop; cancelling it cancels the batch."""
+        return await asyncio.wrap_future(self.submit(requests))
 
     def invoke(
         self,
@@ -63,7 +68,8 @@ class Batched(Runnable[list[Request], list[Answer]]):
         """Answer all requests in one batch, without blocking the loop."""
 
         async def answer(requests: list[Request]) -> list[Answer]:
-            return await aresult(self.submit(requests), seconds)
+            async with asyncio.timeout(seconds):
+                return await self.asubmit(requests)
 
         return await self._acall_with_config(
             answer, input, config, run_type=self.run_type

@@ -1,13 +1,13 @@
-"""What goes on when a future is done, and waiting for it."""
+"""What goes on when a future is done, and waiting for it, or for many."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterable
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -59,7 +59,15 @@ def result(future: Future[T], seconds: float | None = None) -> T:
         raise
 
 
-async def aresult(future: Future[T], seconds: float | None = None) -> T:
-    """`result` without blocking the event loop."""
-    async with asyncio.timeout(seconds):
-        return await asyncio.wrap_future(future)
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do all at once; where one fails or this is cancelled, the others are cancelled.
+
+    Args:
+        works: Started in their order.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

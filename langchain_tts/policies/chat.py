@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.runnables import RunnableConfig
 
     from langchain_tts.search.state import Message
 
@@ -161,22 +160,10 @@ class ChatModelPolicy(Policy):
         _check(requests)
         return self._calls.start(self._all(requests))
 
-    async def ainvoke(
-        self,
-        input: list[GenerationRequest],  # noqa: A002 (the name is Runnable's)
-        config: RunnableConfig | None = None,
-        *,
-        seconds: float | None = None,
-        **_kwargs: Any,
-    ) -> list[Generation]:
+    async def asubmit(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Sample on the running loop."""
-
-        async def generate(requests: list[GenerationRequest]) -> list[Generation]:
-            _check(requests)
-            async with asyncio.timeout(seconds):
-                return await self._calls.join(self._all(requests))
-
-        return await self._acall_with_config(generate, input, config, run_type="llm")
+        _check(requests)
+        return await self._calls.join(self._all(requests))
 
     async def _all(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """All calls at once.

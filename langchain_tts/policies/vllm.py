@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_tts.engines.checkpoints import count_in_file
 from langchain_tts.engines.errors import ModelLoadError, PromptTooLongError
+from langchain_tts.engines.futures import together
 from langchain_tts.engines.vllm import open_engine
-from langchain_tts.engines.vllm_requests import complete, together
+from langchain_tts.engines.vllm_requests import complete
 from langchain_tts.policies._outputs import (
     Run,
     Written,

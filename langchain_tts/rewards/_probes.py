@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from langchain_tts.engines.replies import ServerError
+from langchain_tts.rewards.logistic import logistic
 from langchain_tts.rewards.reader import Head, LabelHead, Reading, ValueHead
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class _Labels:
                 f"{self._head.good} and {self._head.bad}); vLLM 0.32 does"
             )
             raise UnusableAnswerError(msg) from None
-        # The logistic function, written so that nothing overflows.
-        return (1 + math.tanh((good - bad) / 2)) / 2
+        return logistic(good - bad)
 
 
 class _Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Future
 from functools import cached_property
 from itertools import accumulate
@@ -14,6 +13,7 @@ from langchain_tts.engines.loading import LoadedModel, load
 from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
 from langchain_tts.rewards.formats import CONFIG
+from langchain_tts.rewards.logistic import logistic
 from langchain_tts.rewards.step_logprobs import StepLogprobs, Trajectory
 from langchain_tts.rewards.window import Span, spans
 
@@ -233,7 +233,7 @@ class ImplicitPRM(RewardModel):
             policy = plan.request["logprobs"][span.first : span.last]
             ratios = accumulate(a - b for a, b in zip(own, policy, strict=True))
             new = list(ratios)[-span.new :]
-            scores += [_sigmoid(self._scale * ratio + self._offset) for ratio in new]
+            scores += [logistic(self._scale * ratio + self._offset) for ratio in new]
             dropped = span.first
             if trajectory.extension is not None:
                 computed += trajectory.extension.computed
@@ -244,11 +244,6 @@ class ImplicitPRM(RewardModel):
             cached_tokens=cached,
             dropped_steps=dropped,
         )
-
-
-def _sigmoid(value: float) -> float:
-    """1 / (1 + exp(-value)) without overflow."""
-    return 0.5 * (1.0 + math.tanh(value / 2))
 
 
 def _hand_over(done: Future[list[Scores]], outer: Future[list[Scores]]) -> None:

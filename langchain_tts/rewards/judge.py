@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 
 from langchain_tts.engines.chat import ChatCalls, Usage, usage_of
+from langchain_tts.engines.futures import together
 from langchain_tts.rewards.base import RewardModel, Scores
 from langchain_tts.rewards.memory import Memory
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import BaseMessage
-    from langchain_core.runnables import RunnableConfig
 
     from langchain_tts.rewards.base import ScoreRequest
 
@@ -122,31 +121,14 @@ class JudgeModel(RewardModel):
         _check(requests)
         return self._calls.start(self._all(requests))
 
-    async def ainvoke(
-        self,
-        input: list[ScoreRequest],  # noqa: A002 (the name is Runnable's)
-        config: RunnableConfig | None = None,
-        *,
-        seconds: float | None = None,
-        **_kwargs: Any,
-    ) -> list[Scores]:
+    async def asubmit(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """Score on the running loop."""
-
-        async def score(requests: list[ScoreRequest]) -> list[Scores]:
-            _check(requests)
-            async with asyncio.timeout(seconds):
-                return await self._calls.join(self._all(requests))
-
-        return await self._acall_with_config(score, input, config, run_type="tool")
+        _check(requests)
+        return await self._calls.join(self._all(requests))
 
     async def _all(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        tasks = [asyncio.ensure_future(self._scores(request)) for request in requests]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            # One that fails fails all: nobody waits for the others.
-            for task in tasks:
-                task.cancel()
+        # One that fails fails all: nobody waits for the others.
+        return await together(map(self._scores, requests))
 
     async def _scores(self, request: ScoreRequest) -> Scores:
         """The scores of one request's new steps."""

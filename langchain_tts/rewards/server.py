@@ -15,12 +15,12 @@ that 64 requests took, and more than 16 together gained little.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_tts.engines.errors import ModelLoadError
+from langchain_tts.engines.futures import together
 from langchain_tts.engines.replies import ServerRefusedError
 from langchain_tts.engines.server import ServerPool
 from langchain_tts.rewards._probes import UnusableAnswerError, probe_for
@@ -29,7 +29,7 @@ from langchain_tts.rewards.reader import Head, Read, Reading
 from langchain_tts.rewards.served import ask_served, check_tokenizer, read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from langchain_tts.engines.tokens import ModelTokenizer
@@ -156,7 +156,7 @@ class ServerReader:
         try:
             return {
                 prompt: prefix
-                for answers in await _together(requests)
+                for answers in await together(requests)
                 for prompt, prefix in answers.items()
             }
         except BaseException:
@@ -224,15 +224,3 @@ def _parts(
     left = iter(pairs)
     while part := list(islice(left, _TOGETHER)):
         yield part
-
-
-async def _together(
-    works: Iterable[Coroutine[Any, Any, dict[Prompt, _Prefix]]],
-) -> list[dict[Prompt, _Prefix]]:
-    """All at once; where one fails or all are cancelled, the others are cancelled."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -7,7 +7,6 @@ cache is an exact one (`engines/vllm_tails.py`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,6 +16,7 @@ from transformers import AutoConfig
 
 from langchain_tts.engines.checkpoints import local_folder
 from langchain_tts.engines.errors import ModelLoadError
+from langchain_tts.engines.futures import together
 from langchain_tts.engines.heads import load_head
 from langchain_tts.engines.tokens import load_tokenizer
 from langchain_tts.engines.vllm import open_engine
@@ -25,7 +25,8 @@ from langchain_tts.engines.vllm_plugin import (
     VALUE_MODEL_TYPE,
     check_registered,
 )
-from langchain_tts.engines.vllm_requests import complete, together
+from langchain_tts.engines.vllm_requests import complete
+from langchain_tts.rewards.logistic import logistic
 from langchain_tts.rewards.reader import Head, LabelHead, Read, Reading, ValueHead
 from langchain_tts.rewards.roots import Roots
 
@@ -204,9 +205,7 @@ class _LabelScorer:
         answer = await complete(llm, ids, self._params)
         logprobs = answer.outputs[0].logprobs[0]
         margin = logprobs[self._head.good].logprob - logprobs[self._head.bad].logprob
-        # The logistic function, written so that nothing overflows.
-        score = (1 + math.tanh(margin / 2)) / 2
-        return _Prefix([score], answer.computed, answer.cached)
+        return _Prefix([logistic(margin)], answer.computed, answer.cached)
 
 
 class _HeadScorer:

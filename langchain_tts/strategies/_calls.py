@@ -18,6 +18,7 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_tts.budget import Spent, add_spent
+from langchain_tts.engines.futures import together
 from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._setting import Setting, abind, bind, runtime_context
 from langchain_tts.strategies.state import SearchState
@@ -228,9 +229,4 @@ async def _aperform(effect: Effect, config: RunnableConfig) -> object:
 
 
 async def _all(parts: Sequence[Steps], config: RunnableConfig) -> list[SearchState]:
-    tasks = [asyncio.ensure_future(_adrive(part, config)) for part in parts]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+    return await together(_adrive(part, config) for part in parts)
