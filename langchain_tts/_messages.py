@@ -13,7 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_tts.search.state import Message
+from langchain_tts.search.state import Message, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,20 +44,39 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
     """Convert a conversation, merging neighbours of one role.
 
     Chat templates expect turns, so two messages in a row of one role become one,
-    separated by a blank line. Tool messages stay apart: each answers its own call.
+    separated by a blank line. Messages that call tools, or answer such calls, stay
+    apart.
 
     Raises:
         MessageError: If a message holds anything but text, or is of an unknown kind.
     """
     converted: list[Message] = []
     for position, message in enumerate(messages):
-        role, content = _role(message, position), _text(message, position)
-        if converted and converted[-1]["role"] == role != "tool":
-            merged = f"{converted[-1]['content']}\n\n{content}"
-            converted[-1] = Message(role=role, content=merged)
+        one = _converted(message, position)
+        if converted and _can_merge(converted[-1], one):
+            merged = f"{converted[-1]['content']}\n\n{one['content']}"
+            converted[-1] = Message(role=one["role"], content=merged)
         else:
-            converted.append(Message(role=role, content=content))
+            converted.append(one)
     return converted
+
+
+def _converted(message: BaseMessage, position: int) -> Message:
+    one = Message(role=_role(message, position), content=_text(message, position))
+    if isinstance(message, AIMessage) and message.tool_calls:
+        one["tool_calls"] = [
+            ToolCall(name=call["name"], arguments=call["args"], id=call["id"] or "")
+            for call in message.tool_calls
+        ]
+    if isinstance(message, ToolMessage):
+        one["tool_call_id"] = message.tool_call_id
+    return one
+
+
+def _can_merge(first: Message, second: Message) -> bool:
+    return first["role"] == second["role"] != "tool" and not (
+        "tool_calls" in first or "tool_calls" in second
+    )
 
 
 def _role(message: BaseMessage, position: int) -> Role:
@@ -75,12 +94,6 @@ def _role(message: BaseMessage, position: int) -> Role:
 
 
 def _text(message: BaseMessage, position: int) -> str:
-    if isinstance(message, AIMessage) and message.tool_calls:
-        msg = (
-            f"message {position} calls the tool {message.tool_calls[0]['name']!r}; "
-            "this model answers in text: leave tool calls out of its messages"
-        )
-        raise MessageError(msg)
     if isinstance(message.content, str):
         return message.content
     return "".join(_block_text(block, position) for block in message.content)

@@ -4,7 +4,7 @@
 import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Self
 
@@ -28,9 +28,15 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_tts._callbacks import RunManager, child_context, stream_context
+from langchain_tts._callbacks import RunManager, stream_context
 from langchain_tts._messages import to_messages
-from langchain_tts._outputs import to_chat_result, to_chunk
+from langchain_tts._search_call import (
+    SearchCall,
+    asearch,
+    astream_answer,
+    search,
+    stream_answer,
+)
 from langchain_tts.budget import Budget
 from langchain_tts.policies import resolve_policy
 from langchain_tts.rewards.base import RewardModel
@@ -258,19 +264,7 @@ class TTSChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_tts.strategies.run import solve
-
-        model = self._for_call(kwargs)
-        with child_context(run_manager) as context:
-            result = context.run(
-                solve,
-                to_messages(messages),
-                strategy=model.strategy,
-                context=model.search_context(),
-                seed=model.seed,
-            )
-        stop = stop if stop is not None else self.stop
-        return to_chat_result(result, model.model_name, stop)
+        return search(self._call(messages, stop, kwargs), run_manager)
 
     async def _agenerate(
         self,
@@ -279,19 +273,7 @@ class TTSChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_tts.strategies.run import asolve
-
-        model = self._for_call(kwargs)
-        with child_context(run_manager) as context:
-            search = asolve(
-                to_messages(messages),
-                strategy=model.strategy,
-                context=model.search_context(),
-                seed=model.seed,
-            )
-            result = await asyncio.create_task(search, context=context)
-        stop = stop if stop is not None else self.stop
-        return to_chat_result(result, model.model_name, stop)
+        return await asearch(self._call(messages, stop, kwargs), run_manager)
 
     def _stream(
         self,
@@ -300,8 +282,7 @@ class TTSChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        result = self._generate(messages, stop, run_manager, **kwargs)
-        yield to_chunk(result.generations[0])
+        yield from stream_answer(self._call(messages, stop, kwargs), run_manager)
 
     async def _astream(
         self,
@@ -310,8 +291,26 @@ class TTSChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        result = await self._agenerate(messages, stop, run_manager, **kwargs)
-        yield to_chunk(result.generations[0])
+        call = self._call(messages, stop, kwargs)
+        async for chunk in astream_answer(call, run_manager):
+            yield chunk
+
+    def _call(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        overrides: Mapping[str, Any],
+    ) -> SearchCall:
+        """What one call searches for."""
+        model = self._for_call(overrides)
+        return SearchCall(
+            messages=to_messages(messages),
+            strategy=model.strategy,
+            context=model.search_context(),
+            seed=model.seed,
+            model_name=model.model_name,
+            stop=stop if stop is not None else self.stop,
+        )
 
     def _for_call(self, overrides: Mapping[str, Any]) -> Self:
         """This model with the search parameters of one call, validated."""

@@ -15,6 +15,10 @@ class PromptTooLongError(ValueError):
     """A prompt that leaves no room for a new token in the context window."""
 
 
+class NoToolsError(ValueError):
+    """A model that was given tools and cannot call any."""
+
+
 class MissingExtraError(ImportError, ValueError):
     """A backend that needs a package which is not installed."""
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
-from langchain_tts.engines.errors import ModelLoadError
+from langchain_tts.engines.errors import ModelLoadError, NoToolsError
 from langchain_tts.engines.steps import StepRule
+from langchain_tts.engines.templates import template_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ class ModelTokenizer:
         self.rule = StepRule(tokenizer)
         # Asked for anew, a large vocabulary is copied: a tenth of a second.
         self._ids_of_tokens: dict[str, int] = tokenizer.get_vocab()
-        self._chats: OrderedDict[tuple[tuple[str, str], ...], list[int]] = OrderedDict()
+        self._chats: OrderedDict[str, list[int]] = OrderedDict()
         # A fast tokenizer is one object in Rust that must not be borrowed twice.
         self._lock = threading.Lock()
         self._encode = lru_cache(maxsize=_CACHED_TEXTS)(self._encode_once)
@@ -107,14 +108,16 @@ class ModelTokenizer:
         Raises:
             ModelLoadError: If the model has no chat template.
         """
-        key = tuple((message["role"], message["content"]) for message in messages)
+        chat, tools = template_arguments(messages)
+        key = repr((chat, tools))
         with self._lock:
             if key in self._chats:
                 self._chats.move_to_end(key)
                 return self._chats[key]
-            self._require_chat_template()
+            self._require_chat_template(tools)
             ids: list[int] = self.tokenizer.apply_chat_template(
-                list(messages),
+                chat,
+                tools=tools,
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=False,
@@ -132,10 +135,11 @@ class ModelTokenizer:
         Raises:
             ModelLoadError: If the model has no chat template.
         """
+        chat, tools = template_arguments(messages)
         with self._lock:
-            self._require_chat_template()
+            self._require_chat_template(tools)
             text: str = self.tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=False
+                chat, tools=tools, add_generation_prompt=True, tokenize=False
             )
             return text
 
@@ -202,13 +206,21 @@ class ModelTokenizer:
             ids = self.tokenizer.encode("")
         return [token for token in ids if token not in self.eos_ids]
 
-    def _require_chat_template(self) -> None:
-        if self.tokenizer.chat_template is None:
+    def _require_chat_template(self, tools: list[dict[str, Any]] | None) -> None:
+        template = self.tokenizer.chat_template
+        if template is None:
             msg = (
                 f"model {self.source} has no chat template; use a chat model, or "
                 "add a chat_template to its tokenizer"
             )
             raise ModelLoadError(msg)
+        # A model may have several templates, one of them for tools.
+        if tools and "tools" not in str(template):
+            msg = (
+                f"model {self.source} cannot call tools: its chat template does not "
+                "show them; use a model that was trained for it"
+            )
+            raise NoToolsError(msg)
 
     def _embedded(self, token: str, number: int) -> int:
         if number >= self.vocabulary:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from langchain_tts.search.state import FinishReason, Message
+    from langchain_tts.search.turns import TurnRule
 
 STEP_DELIMITER = "\n\n"
 """Text that ends a step (Snell et al. 2024; Liu et al. 2025)."""
@@ -33,6 +34,9 @@ class GenerationRequest(TypedDict):
     temperature: float
     deadline: float | None
     """`time.monotonic()` after which samples are cut (`length`); None: no limit."""
+    turn: NotRequired[TurnRule]
+    """What the answers may be: each sample is then a whole turn in one step
+    (`search.turns`), and `by_step` is False. The tools are in `messages`."""
 
 
 class Step(TypedDict):
@@ -85,6 +89,8 @@ class Policy(Batched[GenerationRequest, Generation]):
     """Prompt and new tokens that fit together."""
     by_step: bool = True
     """False: it writes whole answers only, and no strategy can search its steps."""
+    takes_turns: bool = False
+    """Whether a request may have a `turn`: tool calls, and answers by a schema."""
     reads_prompt_once: bool = True
     """False: siblings each compute what the cache lacks of their prompt."""
     counts_locally: bool = True

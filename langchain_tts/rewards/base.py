@@ -48,6 +48,9 @@ class RewardModel(Batched[ScoreRequest, Scores]):
     scores_steps: bool = True
     """False: it judges finished answers only, and cannot steer a search by its steps.
     Then all steps of an answer get the answer's score."""
+    scores_turns: bool = False
+    """Whether it can judge turns with tool calls, and reads the tools, the calls and
+    their results in `messages`."""
 
     def as_tool(self) -> StructuredTool:  # type: ignore[override]  # no options needed
         """A LangChain tool that scores the steps of a solution."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
@@ -31,11 +31,27 @@ Vote = Literal["majority", "max", "vote"]
 """Trajectories to answer: count, best trajectory, or summed scores per answer."""
 
 
+class ToolCall(TypedDict):
+    """A call of a tool that an assistant's turn makes."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: NotRequired[str]
+    """What its result refers to; a call that was just sampled has none."""
+
+
 class Message(TypedDict):
     """One chat message, as the policy's chat template takes it."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tools: NotRequired[list[dict[str, Any]]]
+    """Of a system message, which comes first: the functions that may be called, in
+    OpenAI's format."""
+    tool_calls: NotRequired[list[ToolCall]]
+    """Of an assistant's message."""
+    tool_call_id: NotRequired[str]
+    """Of a tool's message: the call that it answers."""
 
 
 class Candidate(TypedDict):

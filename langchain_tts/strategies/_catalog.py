@@ -40,6 +40,7 @@ BUILT_IN = (
         _builder("greedy"),
         verifier="none",
         nested=True,
+        turns=True,
     ),
     Strategy(
         "majority_vote",
@@ -53,6 +54,7 @@ BUILT_IN = (
         verifier="none",
         parameters=("early_stop", "confidence"),
         nested=True,
+        turns=True,
     ),
     Strategy(
         "best_of_n",
@@ -61,6 +63,7 @@ BUILT_IN = (
         _builder("best_of_n"),
         verifier="votes",
         nested=True,
+        turns=True,
     ),
     Strategy(
         "beam_search",

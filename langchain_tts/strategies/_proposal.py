@@ -264,6 +264,8 @@ class Proposal:
                     deadline=self.deadline,
                 ),
             )
+            if self.setting.context.turn is not None:
+                request["turn"] = self.setting.context.turn
             request["seeds"] += seeds
             request["n"] = len(request["seeds"])
         return list(merged.values())

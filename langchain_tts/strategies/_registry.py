@@ -56,6 +56,8 @@ class Strategy:
             this one does.
         nested: Whether the first n samples of a run at N are the run at n, so that one
             run answers every smaller budget.
+        turns: Whether its candidates may be whole turns with tool calls, or answers by
+            a schema: it samples whole answers, and votes over them.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Strategy:
     verifier: VerifierUse = "steps"
     parameters: tuple[str, ...] = ()
     nested: bool = False
+    turns: bool = False
 
 
 STRATEGIES: dict[str, Strategy] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from langgraph.runtime import Runtime, get_runtime
 
 from langchain_tts.budget import Budget, BudgetError, Ledger, Spent
+from langchain_tts.engines.errors import NoToolsError
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.strategies._registry import VerifierUse
@@ -83,6 +84,7 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
         MissingVerifierError: If the strategy needs a verifier and there is none.
         WholeAnswersError: If the strategy searches steps and a model knows none.
         BudgetError: If a limit cannot be kept with these models.
+        NoToolsError: If there are tools, or a schema, and the policy cannot.
     """
     if context.prm is None and (
         verifier == "steps" or (verifier == "votes" and context.vote != "majority")
@@ -95,6 +97,12 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
         )
         raise MissingVerifierError(msg)
     policy = _policy(context.policy)
+    if context.turn is not None and not policy.takes_turns:
+        msg = (
+            f"policy {policy.name!r} can neither call tools nor answer by a schema; "
+            "use a vLLM engine or server, or a chat model that can"
+        )
+        raise NoToolsError(msg)
     prm = None if verifier == "none" else _prm(context.prm)
     if verifier == "steps":
         _check_steps(policy, prm)

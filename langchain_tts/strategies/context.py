@@ -15,6 +15,7 @@ from langchain_tts.budget import FORM, Budget
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Score, Vote
+from langchain_tts.search.turns import TurnRule
 
 Ending = Literal["N", "N/M"]
 """How many final candidates a beam search ends with."""
@@ -101,6 +102,9 @@ class SearchContext:
 
     exploration: float = 1.0
     """Monte Carlo tree search: weight of what was visited little."""
+
+    turn: SkipJsonSchema[TurnRule | None] = None
+    """What the answer may be where tools may be called; None: text."""
 
     lockstep: bool | None = None
     """DVTS: whether all subtrees take each step together, in one batch. None: only

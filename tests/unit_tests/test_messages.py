@@ -26,7 +26,7 @@ def test_each_kind_of_message_gets_its_role() -> None:
         {"role": "system", "content": "s"},
         {"role": "user", "content": "h"},
         {"role": "assistant", "content": "a"},
-        {"role": "tool", "content": "t"},
+        {"role": "tool", "content": "t", "tool_call_id": "1"},
         {"role": "user", "content": "c"},
     ]
 
@@ -40,8 +40,8 @@ def test_neighbours_of_one_role_are_merged_but_tool_results_stay_apart() -> None
     ]
     assert to_messages(messages) == [
         {"role": "user", "content": "one\n\ntwo"},
-        {"role": "tool", "content": "3"},
-        {"role": "tool", "content": "4"},
+        {"role": "tool", "content": "3", "tool_call_id": "a"},
+        {"role": "tool", "content": "4", "tool_call_id": "b"},
     ]
 
 
@@ -56,10 +56,16 @@ def test_an_image_is_refused_by_its_type() -> None:
         to_messages([SystemMessage("s"), image])
 
 
-def test_tool_calls_are_refused_rather_than_dropped() -> None:
-    call = AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "1"}])
-    with pytest.raises(MessageError, match="message 0 calls the tool 'add'"):
-        to_messages([call])
+def test_tool_calls_keep_their_arguments_and_stay_apart() -> None:
+    call = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "1"}])
+    assert to_messages([AIMessage("I add."), call]) == [
+        {"role": "assistant", "content": "I add."},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"name": "add", "arguments": {"a": 1}, "id": "1"}],
+        },
+    ]
 
 
 @pytest.mark.parametrize(
