@@ -8,10 +8,14 @@ What is written by hand around them stays.
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +115,26 @@ def _fields() -> dict[str, dict[str, Any]]:
     """The fields of a search's context, as a form would have them."""
     fields: dict[str, dict[str, Any]]
     fields = TypeAdapter(SearchContext).json_schema()["properties"]
-    return fields
+    return fields | _hidden(set(fields))
+
+
+def _hidden(known: AbstractSet[str]) -> dict[str, dict[str, Any]]:
+    """The fields that no form has, with the texts under them in the source."""
+    [context] = ast.parse(inspect.getsource(SearchContext)).body
+    parts = context.body if isinstance(context, ast.ClassDef) else []
+    texts = {
+        field.target.id: text.value.value
+        for field, text in pairwise(parts)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+    return {
+        field.name: {"default": field.default, "description": texts[field.name]}
+        for field in dataclasses.fields(SearchContext)
+        if field.name not in known
+    }
 
 
 def _source(path: str) -> str:

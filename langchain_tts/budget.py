@@ -7,7 +7,7 @@ admitted by the ledger in its worst case, so no limit is ever passed.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self, cast
 
 from pydantic import ConfigDict
@@ -119,6 +119,12 @@ class Budget:
                 msg = f"budget is {value!r}; give a whole number above 0, e.g. 16"
                 raise BudgetError(msg) from None
         return cls(samples=value)  # type: ignore[arg-type]
+
+    def within(self, seconds: float | None) -> Self:
+        """This budget with no more than some seconds; None: as it is."""
+        if seconds is None:
+            return self
+        return replace(self, seconds=min(seconds, self.seconds or seconds))
 
     def to_dict(self) -> dict[str, float | int | None]:
         """The limits as plain data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
@@ -12,6 +12,7 @@ from langchain_tts.engines.chat import ChatCalls, Usage, usage_of
 from langchain_tts.engines.futures import together
 from langchain_tts.rewards.base import RewardModel, Scores
 from langchain_tts.rewards.memory import Memory
+from langchain_tts.search.turns import read_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,15 @@ wrong about it. Then give a score from 0 to 10: how likely the solution is right
 and including that step. 10: certainly right. 5: it may be either. 0: certainly wrong. \
 A step that builds on a wrong one is wrong too. A solution that is not complete yet is \
 not wrong for that."""
+
+TURNS = """\
+The conversation is one of an assistant with tools, which are listed. The solution is \
+its next turn: calls of tools, whose results it does not know yet, or an answer. Judge \
+whether this turn is right here: the tool that is needed, with arguments that follow \
+from the conversation, or an answer that follows from the results. A call of a tool \
+that does not exist, or one that repeats a call whose result is known, is wrong. So is \
+an answer with a result that no tool gave, where a tool was needed for it."""
+"""What the judge is told besides, where there are tools."""
 
 _HIGHEST = 10
 _TRIES = 2
@@ -77,13 +87,16 @@ class JudgeModel(RewardModel):
 
     Args:
         model: A chat model with structured output.
-        prompt: What the judge is told to do, as the system message.
+        prompt: What the judge is told to do, as the system message. Where there are
+            tools, what a turn is comes after it.
         name: What the search's results call it; the model's own name if None.
         num_parameters: For limits on FLOPs; 0 where they are not known.
 
     Raises:
         TypeError: If the model has no structured output.
     """
+
+    scores_turns = True
 
     def __init__(
         self,
@@ -139,10 +152,11 @@ class JudgeModel(RewardModel):
             return _answer(scores, Usage(0, tokens, 0))
         first = len(request["steps"]) - request["new"] + 1
         wanted = range(first, len(request["steps"]) + 1)
+        prompt = f"{self._prompt}\n\n{TURNS}" if _with_tools(request) else self._prompt
         used = Usage(0, 0, 0)
         wrong = ""
         for _ in range(_TRIES):
-            verdicts, usage = await self._ask(question + wrong)
+            verdicts, usage = await self._ask(prompt, question + wrong)
             used = Usage(*(a + b for a, b in zip(used, usage, strict=True)))
             try:
                 scores = _read(verdicts, wanted)
@@ -154,12 +168,9 @@ class JudgeModel(RewardModel):
         msg = f"judge {self.name!r} did not answer as asked, twice.{wrong.rstrip()}"
         raise JudgeError(" ".join(msg.split()))
 
-    async def _ask(self, question: str) -> tuple[object, Usage]:
+    async def _ask(self, prompt: str, question: str) -> tuple[object, Usage]:
         """One call; what it gave, and what it used."""
-        messages: list[BaseMessage] = [
-            SystemMessage(self._prompt),
-            HumanMessage(question),
-        ]
+        messages: list[BaseMessage] = [SystemMessage(prompt), HumanMessage(question)]
         try:
             answer = await self._calls.ask(self._judge, messages)
         except Exception as error:
@@ -184,14 +195,31 @@ def _check(requests: Sequence[ScoreRequest]) -> None:
 
 def _question(request: ScoreRequest) -> str:
     """The data, and which steps are asked about."""
+    tools = _with_tools(request)
     steps = [
-        {"step": number, "text": text}
+        {"step": number, **(_turn(text) if tools else {"text": text})}
         for number, text in enumerate(request["steps"], start=1)
     ]
     data = {"conversation": request["messages"], "solution": steps}
     first, last = len(steps) - request["new"] + 1, len(steps)
     which = f"step {last}" if first == last else f"steps {first} to {last}, each"
     return f"{json.dumps(data, ensure_ascii=False, indent=1)}\n\nJudge {which}."
+
+
+def _with_tools(request: ScoreRequest) -> bool:
+    """Whether the steps are turns in a conversation with tools."""
+    return any(
+        message["role"] == "tool" or message.get("tools")
+        for message in request["messages"]
+    )
+
+
+def _turn(text: str) -> dict[str, Any]:
+    """A turn as a judge can read it."""
+    turn = read_turn(text)
+    unreadable = [{"text": call.text, "error": call.error} for call in turn.invalid]
+    parts = {"calls": turn.calls, "calls that cannot be read": unreadable}
+    return {"text": turn.content, **{k: part for k, part in parts.items() if part}}
 
 
 def _read(answer: object, wanted: range) -> list[float]:

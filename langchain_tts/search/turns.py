@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from typing_extensions import TypedDict
 
+from langchain_tts.search.json_text import read_json
 from langchain_tts.search.state import Message, ToolCall
 
 TurnVote = Literal["whole", "by_name", "by_field"]
@@ -41,7 +42,7 @@ class TurnRule(TypedDict):
     """JSON schema that a turn without calls has to fit as JSON; None: free text."""
     vote: TurnVote
     ignored: list[str]
-    """Arguments (or fields) that do not count in a vote: `argument`, or
+    """Arguments (or fields) that do not count in a vote, at any depth: `argument`, or
     `tool.argument` for one tool only."""
 
 
@@ -83,7 +84,7 @@ def read_turn(text: str) -> Turn:
 
 def _read_call(written: str) -> ToolCall | InvalidCall:
     try:
-        call = json.loads(written)
+        call = read_json(written)
     except ValueError as error:
         return InvalidCall(written, f"the call is no JSON: {error}")
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
@@ -111,4 +112,6 @@ def _write_call(call: ToolCall | InvalidCall) -> str:
         written = json.dumps(
             {"name": call["name"], "arguments": call["arguments"]}, ensure_ascii=False
         )
+        # Inside a string, where it would end the call.
+        written = written.replace(_CLOSE, rf"\u003c{_CLOSE[1:]}")
     return f"{_OPEN}\n{written}\n{_CLOSE}"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple, get_args
 
 from langchain_tts.search.select import roots
@@ -29,14 +30,29 @@ from langchain_tts.search.state import (
     path,
 )
 
+_BY_SCORE: tuple[Vote, ...] = ("max", "vote")
+
+COMBINATIONS: tuple[tuple[Score | None, Vote], ...] = (
+    (None, "majority"),
+    *product(get_args(Score), _BY_SCORE),
+)
+"""Majority, and all combinations of score and vote."""
+
 
 class Decision(NamedTuple):
     """The outcome of a vote."""
 
     winner: int | None
-    """Index of the best trajectory with the winning answer; None if nobody voted."""
+    """Index of the best trajectory with the winning answer, or of the one that is most
+    like a composed answer; None if nobody voted."""
     rows: list[VoteRow]
     """All answers, the winner first."""
+    text: str | None = None
+    """The winning turn, where it is composed and nobody sampled it."""
+    answer: str | None = None
+    """The winning answer, where it is not the winning trajectory's."""
+    notes: Sequence[str] = ()
+    """What a user should know about how it was decided."""
 
 
 class _Ballot(NamedTuple):
@@ -95,6 +111,30 @@ def decide(
     return _decide(_ballots(finals, classes, scores), vote, chains)
 
 
+def ranking(
+    finals: Sequence[FinalCandidate], classes: Sequence[int | None], vote: Vote
+) -> list[int]:
+    """The classes of answers as `decide` ranks them, the winner first."""
+    scores = [final["score"] or 0.0 for final in finals]
+    standings = _count(_ballots(finals, classes, scores), vote)
+    return [standing.best.group for standing in standings]
+
+
+def rescored(
+    finals: Sequence[FinalCandidate], score: Score | None
+) -> list[FinalCandidate]:
+    """Trajectories with another trajectory score; None takes their scores away."""
+    return [
+        {
+            **final,
+            "score": None
+            if score is None
+            else trajectory_score(final["step_scores"], score),
+        }
+        for final in finals
+    ]
+
+
 def all_votes(
     finals: Sequence[FinalCandidate],
     classes: Sequence[int | None],
@@ -104,13 +144,7 @@ def all_votes(
 
     Majority breaks ties by order alone, as it does without a verifier.
     """
-    rows = [_row(finals, classes, None, "majority", chains)]
-    rows += [
-        _row(finals, classes, score, vote, chains)
-        for score in get_args(Score)
-        for vote in ("max", "vote")
-    ]
-    return rows
+    return [_row(finals, classes, *kind, chains) for kind in COMBINATIONS]
 
 
 def first_samples(
@@ -164,11 +198,7 @@ def _row(
     vote: Vote,
     chains: Sequence[int] | None,
 ) -> TableRow:
-    scores = [
-        0.0 if score is None else trajectory_score(final["step_scores"], score) or 0.0
-        for final in finals
-    ]
-    winner = _decide(_ballots(finals, classes, scores), vote, chains).winner
+    winner = decide(rescored(finals, score), classes, vote, chains).winner
     chosen = None if winner is None else finals[winner]
     return TableRow(
         score=score,

@@ -41,6 +41,7 @@ BUILT_IN = (
         verifier="none",
         nested=True,
         turns=True,
+        certainty="samples",
     ),
     Strategy(
         "majority_vote",
@@ -55,6 +56,7 @@ BUILT_IN = (
         parameters=("early_stop", "confidence"),
         nested=True,
         turns=True,
+        certainty="samples",
     ),
     Strategy(
         "best_of_n",
@@ -64,6 +66,7 @@ BUILT_IN = (
         verifier="votes",
         nested=True,
         turns=True,
+        certainty="samples",
     ),
     Strategy(
         "beam_search",
@@ -76,6 +79,7 @@ BUILT_IN = (
         ),
         _builder("beam_search"),
         parameters=("ending",),
+        certainty="frontier",
     ),
     Strategy(
         "dvts",
@@ -88,6 +92,7 @@ BUILT_IN = (
         ),
         _builder("dvts"),
         parameters=("lockstep",),
+        certainty="frontier",
     ),
     Strategy(
         "lookahead",
@@ -101,6 +106,7 @@ BUILT_IN = (
         ),
         _builder("lookahead"),
         parameters=("lookahead", "ending"),
+        certainty="frontier",
     ),
     Strategy(
         "revision",
@@ -114,6 +120,7 @@ BUILT_IN = (
         _builder("revision"),
         verifier="votes",
         parameters=("sequential_to_parallel",),
+        certainty="samples",
     ),
     Strategy(
         "particle_filter",
@@ -125,6 +132,7 @@ BUILT_IN = (
         ),
         _builder("particle_filter"),
         parameters=("resample_below", "annealing"),
+        certainty="frontier",
     ),
     Strategy(
         "mcts",

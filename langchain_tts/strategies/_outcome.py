@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from langchain_tts.answers import answer_classes, extract_answer
+from langchain_tts.answers import extract_answer
 from langchain_tts.budget import Spent
 from langchain_tts.policies.base import STEP_DELIMITER
+from langchain_tts.search.certain import leaves
 from langchain_tts.search.select import finished
 from langchain_tts.search.state import (
     Candidate,
@@ -16,10 +18,14 @@ from langchain_tts.search.state import (
     Vote,
     path,
 )
-from langchain_tts.search.vote import Decision, all_votes, decide, trajectory_score
+from langchain_tts.search.vote import Decision, trajectory_score
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._setting import Setting
+from langchain_tts.strategies._texts import Texts
 from langchain_tts.strategies.state import SearchState
+
+if TYPE_CHECKING:
+    from langchain_tts.strategies._turns import Turns
 
 PRM_LOST = "the verifier was lost"
 """How the record of a lost verifier begins; it is not called again."""
@@ -97,17 +103,18 @@ def conclude(
     tree = state.get("tree", [])
     if state.get("stop_reason") == POLICY_LOST and not finished(tree):
         raise PolicyFailedError(_no_answer(state, setting))
-    finals = final_candidates(tree, setting.context.score)
-    vote, notes = _usable_vote(state, finals, setting)
-    classes = answer_classes([final["answer"] for final in finals])
-    chains = _chains(state, finals)
-    decision = decide(finals, classes, vote, chains)
+    voters = _voters(state, setting)
+    vote, notes = _usable_vote(state, voters.finals, setting)
+    decision = voters.decide(vote)
+    notes += decision.notes
     spent = state.get("spent", Spent())
-    ranked = _best_first(finals, decision)
+    ranked = _best_first(
+        voters.finals, decision, turns=setting.context.turn is not None
+    )
     best = ranked[0] if ranked and ranked[0]["status"] == "finished" else None
     result = Outcome(
-        answer=None if best is None else best["answer"],
-        text=_partial(tree) if best is None else best["text"],
+        answer=None if best is None else decision.answer or best["answer"],
+        text=_partial(tree) if best is None else decision.text or best["text"],
         strategy=strategy,
         budget=setting.budget.to_dict(),
         spent=spent,
@@ -118,10 +125,27 @@ def conclude(
         vote=vote,
         candidates=ranked,
         votes=decision.rows,
-        table=all_votes(finals, classes, chains),
+        table=voters.table(),
         degradations=[*state.get("degradations", []), *notes],
     )
     return result, notes
+
+
+def tallies(state: SearchState, setting: Setting) -> list[list[int]]:
+    """What a majority vote has to settle: it is settled when all of these are."""
+    return _voters(state, setting).tallies()
+
+
+def _voters(state: SearchState, setting: Setting) -> Texts | Turns:
+    """The final candidates, with what is needed to vote over them."""
+    finals = final_candidates(state.get("tree", []), setting.context.score)
+    rule = setting.context.turn
+    if rule is None:
+        return Texts(finals, _chains(state, finals))
+    # JSON schemas are not read where there are none.
+    from langchain_tts.strategies._turns import Turns
+
+    return Turns.of(finals, state["messages"], rule)
 
 
 def _no_answer(state: SearchState, setting: Setting) -> str:
@@ -151,6 +175,9 @@ def _usable_vote(
 ) -> tuple[Vote, list[str]]:
     """The vote that was asked for, or majority where scores are missing."""
     vote = setting.context.vote
+    if setting.unasked is not None and vote != "majority":
+        note = f"verifier {setting.unasked!r} reads no tool calls: decided by majority"
+        return "majority", [note]
     if setting.prm is None or vote == "majority":
         return "majority", []
     if lost_verifier(state):
@@ -167,15 +194,19 @@ def _usable_vote(
 
 
 def _best_first(
-    finals: Sequence[FinalCandidate], decision: Decision
+    finals: Sequence[FinalCandidate], decision: Decision, *, turns: bool
 ) -> list[FinalCandidate]:
-    """The chosen candidate, the other complete ones by score, then the cut ones."""
+    """The chosen candidate, the other complete ones by score, then the cut ones.
+
+    Turns that cannot be used come after those that can.
+    """
     chosen = None if decision.winner is None else finals[decision.winner]["id"]
     return sorted(
         finals,
         key=lambda final: (
             final["id"] != chosen,
             final["status"] != "finished",
+            turns and final["answer"] is None,
             final["score"] is None,
             -(final["score"] or 0.0),
             final["id"],
@@ -185,22 +216,14 @@ def _best_first(
 
 def _partial(tree: Sequence[Candidate]) -> str:
     """The text of the most promising unfinished trajectory: best score, longest."""
-    # What was lost continues nothing.
-    parents = {c["parent"] for c in tree if c["status"] not in {"rollout", "failed"}}
-    leaves = [
-        candidate
-        for candidate in tree
-        if candidate["id"] not in parents
-        and candidate["status"] in {"active", "truncated"}
-    ]
 
-    def promise(leaf: Candidate) -> tuple[float, int, int]:
-        steps = path(tree, leaf["id"])
+    def promise(leaf: int) -> tuple[float, int, int]:
+        steps = path(tree, leaf)
         scores = [step["score"] for step in steps if step["score"] is not None]
-        return (scores[-1] if scores else -1.0, len(whole_text(steps)), -leaf["id"])
+        return (scores[-1] if scores else -1.0, len(whole_text(steps)), -leaf)
 
-    best = max(leaves, key=promise, default=None)
-    return "" if best is None else whole_text(path(tree, best["id"]))
+    best = max(leaves(tree), key=promise, default=None)
+    return "" if best is None else whole_text(path(tree, best))
 
 
 def _stop_reason(state: SearchState, setting: Setting) -> str:

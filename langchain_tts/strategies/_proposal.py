@@ -80,7 +80,10 @@ def prompt_tokens(messages: Sequence[Message], setting: Setting) -> int:
     Raises:
         QuestionError: If there is no question, or no room for an answer.
     """
-    if not messages or not messages[-1]["content"].strip():
+    # A tool may have nothing to say.
+    if not messages or not (
+        messages[-1]["content"].strip() or messages[-1]["role"] == "tool"
+    ):
         msg = "the question is empty; ask something, e.g. 'What is 12*7+5?'"
         raise QuestionError(msg)
     tokens = setting.policy.count_prompt_tokens(messages)

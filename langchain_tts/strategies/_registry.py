@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
+from langchain_tts.search.certain import Certainty
+
 if TYPE_CHECKING:
     from langchain_tts.strategies._graph import Graph
 
@@ -68,6 +70,7 @@ class Strategy:
     parameters: tuple[str, ...] = ()
     nested: bool = False
     turns: bool = False
+    certainty: Certainty = "end"
 
 
 STRATEGIES: dict[str, Strategy] = {}

@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass
 
 from langgraph.runtime import Runtime, get_runtime
+from pydantic import SecretStr
 
 from langchain_tts.budget import Budget, BudgetError, Ledger, Spent
 from langchain_tts.engines.errors import NoToolsError
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
-from langchain_tts.strategies._registry import VerifierUse
+from langchain_tts.strategies._registry import STRATEGIES, VerifierUse
 from langchain_tts.strategies.context import AnyPolicy, SearchContext
 
 SCORING_TIME = 0.1
@@ -27,6 +28,10 @@ class WholeAnswersError(ValueError):
     """A search by steps with a model that knows whole answers only."""
 
 
+class WholeTurnsError(ValueError):
+    """A strategy that was asked for tool calls, or an answer by a schema."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """A search's context with its models resolved.
@@ -36,12 +41,14 @@ class Setting:
         policy: The model that proposes.
         prm: The verifier; None where the strategy uses none.
         budget: The limits.
+        unasked: Name of a verifier that is not asked, because it reads no tool calls.
     """
 
     context: SearchContext
     policy: Policy
     prm: RewardModel | None
     budget: Budget
+    unasked: str | None = None
 
     @property
     def max_tokens(self) -> int:
@@ -85,7 +92,10 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
         WholeAnswersError: If the strategy searches steps and a model knows none.
         BudgetError: If a limit cannot be kept with these models.
         NoToolsError: If there are tools, or a schema, and the policy cannot.
+        WholeTurnsError: If there are, and the strategy searches steps.
     """
+    if verifier == "steps":
+        refuse_turns(context)
     if context.prm is None and (
         verifier == "steps" or (verifier == "votes" and context.vote != "majority")
     ):
@@ -96,19 +106,38 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
             "'greedy', or 'best_of_n' with vote='majority'"
         )
         raise MissingVerifierError(msg)
-    policy = _policy(context.policy)
+    policy = _policy(context.policy, context.api_key)
     if context.turn is not None and not policy.takes_turns:
         msg = (
             f"policy {policy.name!r} can neither call tools nor answer by a schema; "
-            "use a vLLM engine or server, or a chat model that can"
+            "use a model that was trained for it, on transformers or vLLM, or a chat "
+            "model with bind_tools"
         )
         raise NoToolsError(msg)
     prm = None if verifier == "none" else _prm(context.prm)
+    unasked: str | None = None
+    if prm is not None and context.turn is not None and not prm.scores_turns:
+        unasked, prm = str(prm.name), None
     if verifier == "steps":
         _check_steps(policy, prm)
     budget = Budget.parse(context.budget)
     _check_flops(budget, policy, prm)
-    return Setting(context=context, policy=policy, prm=prm, budget=budget)
+    return Setting(context, policy, prm, budget, unasked)
+
+
+def refuse_turns(context: SearchContext) -> None:
+    """Make sure that a search that cannot sample whole turns is not asked for them.
+
+    Raises:
+        WholeTurnsError: If it is.
+    """
+    if context.turn is not None:
+        able = ", ".join(repr(one.name) for one in STRATEGIES.values() if one.turns)
+        msg = (
+            "this strategy cannot search for tool calls or answers by a schema; the "
+            f"strategies that can are {able}"
+        )
+        raise WholeTurnsError(msg)
 
 
 def _check_flops(budget: Budget, *models: Policy | RewardModel | None) -> None:
@@ -160,12 +189,13 @@ async def abind(context: SearchContext, verifier: VerifierUse) -> Setting:
     return bind(context, verifier)
 
 
-def _policy(policy: AnyPolicy) -> Policy:
+def _policy(policy: AnyPolicy, api_key: SecretStr | None) -> Policy:
     if isinstance(policy, Policy):
         return policy
-    from langchain_tts.policies import resolve_policy
+    from langchain_tts.policies import is_server, resolve_policy
 
-    return resolve_policy(policy)
+    # A key that is set for all models is of no use to those in this process.
+    return resolve_policy(policy, api_key=api_key if is_server(policy) else None)
 
 
 def _prm(prm: RewardModel | str | None) -> RewardModel | None:

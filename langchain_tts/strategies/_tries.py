@@ -2,14 +2,15 @@
 
 Who tries again: an engine or a client retries what it can tell to be a passing problem
 (a refused connection, a busy server), quickly and with waits of its own. A search tries
-once more what is still missing then, and does without it after that. It keeps the time:
+what is still missing then once more, or `max_retries` times, and does without it after
+that. It keeps the time:
 a call that has not ended when the search must is given up, whatever its engine does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,11 @@ from langchain_tts.rewards.base import RewardModel, ScoreRequest, Scores
 from langchain_tts.strategies._calls import Call, Effect, Wait
 from langchain_tts.strategies._setting import Setting
 
-RETRY_WAITS = (1.0,)
-"""Seconds before each further try of a failed call. Engines have tried by then."""
+FIRST_WAIT = 1.0
+"""Seconds before a failed call is tried again, and twice as long before each further
+try. Engines have tried by then."""
+
+LONGEST_WAIT = 30.0
 
 OVERTIME = 0.1
 """Share of a time limit after which a call that has not ended is given up. An engine
@@ -71,7 +75,7 @@ def generate(
     problem: Exception | str | None = None
     pending = list(requests)
     until = _until(setting, spent)
-    for wait in (*RETRY_WAITS, None):
+    for wait in _waits(setting):
         try:
             generations = yield Call(setting.policy, pending, until)
         except _NOT_RETRIED:
@@ -91,6 +95,13 @@ def generate(
             break
         yield Wait(wait)
     return Generated(samples, cost, problem if pending else None)
+
+
+def _waits(setting: Setting) -> Iterator[float | None]:
+    """Seconds to wait after each try; None after the last one."""
+    for tried in range(setting.context.max_retries):
+        yield min(FIRST_WAIT * 2.0**tried, LONGEST_WAIT)
+    yield None
 
 
 def _until(setting: Setting, spent: Spent) -> float | None:
@@ -194,7 +205,7 @@ class Scored:
 def verify(
     requests: Sequence[ScoreRequest], prm: RewardModel, setting: Setting, spent: Spent
 ) -> Generator[Effect, Any, Scored]:
-    """Call the verifier, and once more if that fails.
+    """Call the verifier, and again if that fails.
 
     Args:
         requests: What is to be scored.
@@ -205,7 +216,7 @@ def verify(
     problem: Exception | str | None = None
     cost = Spent()
     until = _until(setting, spent)
-    for wait in (*RETRY_WAITS, None):
+    for wait in _waits(setting):
         try:
             scores: list[Scores] = yield Call(prm, requests, until)
         except _NOT_RETRIED:

@@ -3,7 +3,9 @@
 Snell et al. 2024 (section 5.1) and Liu et al. 2025 (section 3). Every step of every
 answer is scored, so one run gives the answers of all combinations of score and vote
 (the result's `table`): `vote="max"` is best-of-N, `vote="vote"` is best-of-N weighted
-(PRM-Vote). If the verifier is lost, the answers are counted instead.
+(PRM-Vote). If the verifier is lost, the answers are counted instead. Whole turns (tool
+calls, answers by a schema) are voted on by `search.turn_vote`, and counted where the
+verifier reads none.
 
     START -> propose -> score -> aggregate -> END
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from langchain_core.language_models.chat_models import BaseChatModel
-from pydantic import InstanceOf
+from pydantic import InstanceOf, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
 from langchain_tts.budget import FORM, Budget
@@ -106,6 +106,12 @@ class SearchContext:
     turn: SkipJsonSchema[TurnRule | None] = None
     """What the answer may be where tools may be called; None: text."""
 
+    max_retries: int = 1
+    """Further tries of a call of a policy or a verifier that failed."""
+
+    api_key: SkipJsonSchema[SecretStr | None] = None
+    """Of the server that the policy names; None: the environment's."""
+
     lockstep: bool | None = None
     """DVTS: whether all subtrees take each step together, in one batch. None: only
     where steps are looked at or saved. The tree is the same."""
@@ -117,6 +123,7 @@ class SearchContext:
         if self.max_tokens is not None:
             self._check_whole("max_tokens", 1)
         self._check_whole("lookahead", 0)
+        self._check_whole("max_retries", 0)
         self._check_number("temperature", "0 or more, e.g. 0.8", lambda x: x >= 0)
         self._check_number("sequential_to_parallel", "more than 0", lambda x: x > 0)
         self._check_number("confidence", "0.5 to 1", lambda x: 0.5 < x < 1)  # noqa: PLR2004

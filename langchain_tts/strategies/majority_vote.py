@@ -16,6 +16,9 @@ taken only until the vote is settled (`search.settle`):
 
     START -> propose [-> settle -> propose ...] -> aggregate -> END
 
+Whole turns (tool calls, answers by a schema) are counted by `search.turn_vote`; with
+`early_stop` each level of that vote has to be settled.
+
 Without `early_stop`, `propose` runs again only where a ceiling on tokens or FLOPs did
 not let all N samples run in one call.
 
@@ -30,13 +33,12 @@ from typing import Literal
 
 from langgraph.graph import END, START
 
-from langchain_tts.answers import answer_classes
-from langchain_tts.search.settle import fewest_to_settle, settled, tally
+from langchain_tts.search.settle import fewest_to_settle, settled
 from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import Steps, Work, node
 from langchain_tts.strategies._graph import Graph, state_machine
-from langchain_tts.strategies._outcome import final_candidates
+from langchain_tts.strategies._outcome import tallies
 from langchain_tts.strategies._sampling import enough, missing
 from langchain_tts.strategies._setting import Setting, runtime_context
 from langchain_tts.strategies.context import SearchContext
@@ -92,13 +94,14 @@ def _sampled(state: SearchState) -> Literal["settle", "propose", "done"]:
 def _settle(state: SearchState, setting: Setting) -> Steps:
     """Stop if the vote is settled, else tell how many more samples are wanted."""
     confidence = _confidence(setting.context)
-    finals = final_candidates(state["tree"], setting.context.score)
     # Comparing answers may take a computer algebra system's time.
-    classes = yield Work(partial(answer_classes, [final["answer"] for final in finals]))
-    votes, left = tally(classes), missing(state, setting.budget)
-    if reason := settled(votes, left, confidence):
-        return {"stop_reason": reason}
-    return {"wanted": fewest_to_settle(votes, left, confidence)}
+    votes = yield Work(partial(tallies, state, setting))
+    left = missing(state, setting.budget)
+    reasons = {settled(level, left, confidence) for level in votes}
+    if None not in reasons:
+        return {"stop_reason": "confident" if "confident" in reasons else "certain"}
+    wanted = max(fewest_to_settle(level, left, confidence) for level in votes)
+    return {"wanted": wanted}
 
 
 def _confidence(context: SearchContext) -> float | None:

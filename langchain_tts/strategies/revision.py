@@ -35,7 +35,11 @@ from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._calls import Steps, node
 from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._revisions import Revisions
-from langchain_tts.strategies._setting import Setting, runtime_context
+from langchain_tts.strategies._setting import (
+    Setting,
+    refuse_turns,
+    runtime_context,
+)
 from langchain_tts.strategies._tries import generate
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.state import SearchState
@@ -62,6 +66,7 @@ def _lengths(context: SearchContext) -> list[int]:
 
 
 def _propose(state: SearchState, setting: Setting) -> Steps:
+    refuse_turns(setting.context)
     revisions = Revisions.of(state, setting, _lengths(setting.context))
     if not revisions.fitted.expansions:
         return revisions.refused()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Generator,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
 
@@ -17,6 +24,7 @@ from langchain_tts.strategies.state import SearchInput, SearchState, result_of
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
+    from langgraph.types import StreamMode
 
     Compiled = CompiledStateGraph[SearchState, SearchContext, SearchInput, SearchState]
 
@@ -25,6 +33,12 @@ _PHASES = 4
 
 _ENDS = 8
 """Supersteps before the first round and after the last one, generously."""
+
+_WATCHED: list[StreamMode] = ["updates", "values"]
+"""What each node did, and then the state after it."""
+
+_Snapshot = tuple[str, dict[str, Any]]
+_Update = dict[str, Any]
 
 
 def solve(
@@ -92,15 +106,99 @@ def stream_search(
 
     The same search as `solve`: the same arguments and errors.
     """
+    for superstep in watch(
+        messages, context=context, strategy=strategy, seed=seed, config=config
+    ):
+        yield superstep.state
+
+
+async def astream_search(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str = "beam_search",
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> AsyncIterator[SearchState]:
+    """`stream_search` without blocking the event loop.
+
+    The same search as `solve`: the same arguments and errors.
+    """
+    supersteps = awatch(
+        messages, context=context, strategy=strategy, seed=seed, config=config
+    )
+    async with aclosing(supersteps):
+        async for superstep in supersteps:
+            yield superstep.state
+
+
+class Superstep(NamedTuple):
+    """What a node of a search has done."""
+
+    node: str
+    """Its name; empty before the first one."""
+    changed: list[int]
+    """Ids of the candidates that it added or changed."""
+    state: SearchState
+    """The state after it."""
+
+
+def watch(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str,
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> Generator[Superstep]:
+    """Search as `stream_search` does, and tell what each superstep did."""
     graph = _compiled(get_strategy(strategy))
     snapshots = graph.stream(
         _start(messages, seed),
         _configured(config, context),
         context=context,
-        stream_mode="values",
+        stream_mode=_WATCHED,
     )
-    for snapshot in snapshots:
-        yield cast("SearchState", snapshot)
+    done: _Update = {}
+    # Closed here, so that the search ends with whoever watches it.
+    with closing(cast("Generator[_Snapshot]", snapshots)) as parts:
+        for mode, part in parts:
+            if mode == "values":
+                yield _superstep(done, part)
+            else:
+                done = part
+
+
+async def awatch(
+    messages: Sequence[Message],
+    *,
+    context: SearchContext,
+    strategy: str,
+    seed: int | None = None,
+    config: RunnableConfig | None = None,
+) -> AsyncGenerator[Superstep]:
+    """`watch` without blocking the event loop."""
+    graph = _compiled(get_strategy(strategy))
+    snapshots = graph.astream(
+        _start(messages, seed),
+        _configured(config, context),
+        context=context,
+        stream_mode=_WATCHED,
+    )
+    done: _Update = {}
+    async with aclosing(cast("AsyncGenerator[_Snapshot]", snapshots)) as parts:
+        async for mode, part in parts:
+            if mode == "values":
+                yield _superstep(done, part)
+            else:
+                done = part
+
+
+def _superstep(done: _Update, state: dict[str, Any]) -> Superstep:
+    """A superstep of what its one node did, and of the state after it."""
+    changed = [c["id"] for update in done.values() for c in update.get("tree", [])]
+    node = next(iter(done), "")
+    return Superstep(node, changed, cast("SearchState", state))
 
 
 @lru_cache

@@ -247,7 +247,7 @@ class LossyPolicy(CountingPolicy):
 def test_pass_at_n_is_the_share_of_choices_of_n_samples_with_a_right_one(
     strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 0.0)
     questions = [Question(f"What is 6*7? ({i})", "42", 1) for i in range(12)]
     report = _sweep([strategy], [1, 3, 8], questions, LossyPolicy())
     seeds = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
@@ -14,13 +14,15 @@ from langchain_core.messages import AIMessage
 from langchain_tts.budget import Budget
 from langchain_tts.policies.chat import ChatModelPolicy
 from langchain_tts.rewards.base import ScoreRequest
-from langchain_tts.rewards.judge import PROMPT, JudgeError, JudgeModel
+from langchain_tts.rewards.judge import PROMPT, TURNS, JudgeError, JudgeModel
+from langchain_tts.search.state import Message
 from langchain_tts.strategies import _tries
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import asolve, solve
 from tests.unit_tests.chat_models import Answer, ScriptedChat, said
 from tests.unit_tests.fakes import QUESTION
 from tests.unit_tests.tiny_models import question
+from tests.unit_tests.turn_models import TurnPolicy, asked, call, calls, raw, rule
 
 STEPS = ["1+2=3", "3+4=8", "So it is 8"]
 
@@ -84,6 +86,54 @@ def test_a_solution_stays_inside_its_quotes() -> None:
     data, asked = str(messages[1].content).rsplit("\n\n", 1)
     assert json.loads(data)["solution"] == [{"step": 1, "text": evil}]
     assert asked == "Judge step 1."
+
+
+def test_a_turn_is_shown_with_the_tools_the_calls_and_the_results_so_far() -> None:
+    model = in_turn(verdicts((1, 7)))
+    judge = JudgeModel(model, prompt="Be strict.")
+    assert judge.scores_turns
+    so_far: list[Message] = [
+        *asked(),
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"name": "add", "arguments": {"x": 1}, "id": "a"}],
+        },
+        {"role": "tool", "content": "7", "tool_call_id": "a"},
+    ]
+    turn = calls(call("find", city="Rome"), raw("{'x'"), content="Next:")
+    request = {**scoring([turn], 1), "messages": so_far}
+    assert judge.invoke([cast("ScoreRequest", request)])[0]["scores"] == [0.7]
+    [(messages, _)] = model.record.calls
+    assert messages[0].content == f"Be strict.\n\n{TURNS}"
+    data, question = str(messages[1].content).rsplit("\n\n", 1)
+    assert question == "Judge step 1."
+    [step] = json.loads(data)["solution"]
+    [unreadable] = step.pop("calls that cannot be read")
+    assert step == {
+        "step": 1,
+        "text": "Next:",
+        "calls": [{"name": "find", "arguments": {"city": "Rome"}}],
+    }
+    assert unreadable["text"] == "{'x'"
+    assert json.loads(data)["conversation"] == so_far
+
+
+def test_a_judge_chooses_among_turns() -> None:
+    def script(messages: Any, _settings: Any) -> Answer:
+        return verdicts((1, 9 if "Oslo" in str(messages[1].content) else 2))
+
+    rome, oslo = call("find", city="Rome"), call("find", city="Oslo")
+    context = SearchContext(
+        policy=TurnPolicy(rome, rome, oslo),
+        prm=JudgeModel(ScriptedChat(script=script)),
+        budget=Budget(3),
+        turn=rule(),
+    )
+    result = solve(asked(), strategy="best_of_n", context=context, seed=1)
+    assert result["text"] == oslo
+    assert result["degradations"] == []
+    assert [c["score"] for c in result["candidates"]] == [0.9, 0.2, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +272,7 @@ async def test_a_search_with_a_judge() -> None:
 def test_a_search_loses_a_judge_that_makes_no_sense(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.01,))
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 0.01)
     judge = JudgeModel(ScriptedChat(script=lambda _m, _s: said("Nice!")))
     context = SearchContext(policy=writer(), prm=judge, budget=Budget(samples=8))
     result = solve(QUESTION, strategy="best_of_n", context=context, seed=1)

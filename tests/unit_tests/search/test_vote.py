@@ -7,6 +7,7 @@ import pytest
 
 from langchain_tts.search.state import Candidate, FinalCandidate, Score, Status, Vote
 from langchain_tts.search.vote import (
+    Decision,
     all_votes,
     decide,
     nested_votes,
@@ -140,7 +141,7 @@ def test_cut_failed_and_empty_answers_never_vote() -> None:
 
 def test_nobody_votes() -> None:
     finals = [final(0, None, [0.9])]
-    assert decide(finals, [None], "vote") == (None, [])
+    assert decide(finals, [None], "vote") == Decision(None, [])
     assert {row["answer"] for row in all_votes([], [])} == {None}
 
 
@@ -276,4 +277,4 @@ def test_a_chain_without_an_answer_has_no_vote() -> None:
     decision = decide(finals, classes(finals), "vote", [0, 1, 2])
     assert decision.winner == 2
     assert [row["answer"] for row in decision.rows] == ["B"]
-    assert decide(finals[:2], [0, None], "vote", [0, 1]) == (None, [])
+    assert decide(finals[:2], [0, None], "vote", [0, 1]) == Decision(None, [])

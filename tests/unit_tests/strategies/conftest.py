@@ -7,5 +7,5 @@ from langchain_tts.strategies import _tries
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three tries of a failed call, without the time between them."""
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.0, 0.0))
+    """No time between the tries of a failed call."""
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 0.0)

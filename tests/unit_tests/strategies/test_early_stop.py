@@ -254,7 +254,7 @@ def test_cut_answers_are_no_error_where_the_last_sample_is_lost() -> None:
 def test_off_is_one_call_and_compares_no_answers_on_the_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(majority_vote, "answer_classes")
+    monkeypatch.delattr(majority_vote, "tallies")
     policy = TreePolicy(random_language(1))
     result = search("majority_vote", policy, budget=16)
     assert len(policy.calls) == 1

@@ -78,7 +78,6 @@ def staggered(prefix: Prefix) -> list[Continuation]:
 
 def test_a_call_is_tried_twice_by_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert len(_tries.RETRY_WAITS) == 1
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
     policy = TreePolicy(random_language(2), errors=GONE)
@@ -94,11 +93,25 @@ def test_a_call_is_tried_twice_by_a_search(monkeypatch: pytest.MonkeyPatch) -> N
     assert waits == [1.0, 1.0]
 
 
+def test_a_search_may_be_told_to_try_more_often_or_never_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    for retries in (0, 6):
+        waits.clear()
+        policy = TreePolicy(random_language(2), errors=GONE)
+        with pytest.raises(PolicyFailedError, match="OSError: gone"):
+            search("best_of_n", policy, TreePrm(), max_retries=retries)
+        assert len(policy.calls) == 1 + retries
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+
+
 @every_strategy
 def test_a_policy_that_is_lost_is_not_called_again(
-    strategy: str, monkeypatch: pytest.MonkeyPatch
+    strategy: str,
 ) -> None:
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.0,))
     found = 0
     for answered in range(1, 12):
         errors = [None] * answered + GONE
@@ -122,8 +135,8 @@ def test_an_early_vote_whose_engine_always_raises_ends_at_once(mode: str) -> Non
     policy = TreePolicy(staggered, errors=GONE)
     with pytest.raises(PolicyFailedError, match="OSError: gone"):
         search("majority_vote", policy, budget=32, early_stop=mode)
-    # One call and its retries, not those of each vote that might have settled it.
-    assert len(policy.calls) == 1 + len(_tries.RETRY_WAITS)
+    # One call and its retry, not those of each vote that might have settled it.
+    assert len(policy.calls) == 2
 
 
 class PartlyLostPolicy(TreePolicy):
@@ -219,7 +232,7 @@ def test_an_engine_that_never_answers_at_all_is_an_error_that_says_so() -> None:
 def test_no_try_is_begun_that_the_time_limit_does_not_allow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (5.0, 5.0))
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 5.0)
     policy = TreePolicy(random_language(2), errors=GONE)
     started = time.monotonic()
     with pytest.raises(PolicyFailedError):

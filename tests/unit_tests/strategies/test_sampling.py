@@ -153,7 +153,7 @@ def test_the_chosen_candidate_comes_first_then_the_best() -> None:
 def test_one_failed_sample_of_eight_leaves_seven() -> None:
     lost = sample_seed(7, 3)
     policy = TreePolicy(random_language(2), broken=lambda seed: seed == lost)
-    result = search("majority_vote", policy, budget=8)
+    result = search("majority_vote", policy, budget=8, max_retries=2)
     assert len(result["candidates"]) == 7
     assert sum(row["count"] for row in result["votes"]) == 7
     assert result["degradations"] == [
@@ -166,7 +166,7 @@ def test_one_failed_sample_of_eight_leaves_seven() -> None:
 
 def test_a_failed_call_is_tried_again_and_changes_nothing() -> None:
     flaky = TreePolicy(random_language(2), errors=[OSError("gone"), OSError("gone")])
-    result = search("majority_vote", flaky)
+    result = search("majority_vote", flaky, max_retries=2)
     steady = search("majority_vote", TreePolicy(random_language(2)))
     assert result["tree"] == steady["tree"]
     assert result["degradations"] == []
