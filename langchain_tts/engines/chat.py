@@ -17,7 +17,13 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.language_models.chat_models import BaseChatModel, SimpleChatModel
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.runnables import RunnableConfig
 
 from langchain_tts.engines.loops import network
@@ -139,22 +145,42 @@ def model_name(model: BaseChatModel) -> str:
 def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
     """Plain messages as LangChain's.
 
-    A tool's result is shown as a user's message: providers take it as a tool's only
-    with the call that it answers, which plain messages do not have.
+    A tool's result that does not say which call it answers is shown as a user's
+    message: providers take it as a tool's only with that call. A system message that
+    only brings the tools is left out.
     """
-    converted: list[BaseMessage] = []
-    for message in messages:
-        content = message["content"]
-        match message["role"]:
-            case "system":
-                converted.append(SystemMessage(content))
-            case "assistant":
-                converted.append(AIMessage(content))
-            case "user":
-                converted.append(HumanMessage(content))
-            case "tool":
-                converted.append(HumanMessage(f"The result of a tool:\n{content}"))
-    return converted
+    return [
+        _to_langchain(message, place)
+        for place, message in enumerate(messages)
+        if message["content"] or "tools" not in message
+    ]
+
+
+def _to_langchain(message: Message, place: int) -> BaseMessage:
+    content = message["content"]
+    match message["role"]:
+        case "system":
+            return SystemMessage(content)
+        case "assistant":
+            return AIMessage(content, tool_calls=_calls(message, place))
+        case "user":
+            return HumanMessage(content)
+        case "tool" if "tool_call_id" in message:
+            return ToolMessage(content, tool_call_id=message["tool_call_id"])
+        case "tool":
+            return HumanMessage(f"The result of a tool:\n{content}")
+
+
+def _calls(message: Message, place: int) -> list[ToolCall]:
+    """The calls that a message makes; providers want each to have an id."""
+    return [
+        ToolCall(
+            name=call["name"],
+            args=call["arguments"],
+            id=call.get("id") or f"call_{place}_{number}",
+        )
+        for number, call in enumerate(message.get("tool_calls", ()))
+    ]
 
 
 def usage_of(message: AIMessage) -> Usage | None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from concurrent.futures import Future
 
+    from pydantic import SecretStr
+
 __all__ = ["ServerError", "ServerPool", "ServerRefusedError"]
 
 T = TypeVar("T")
@@ -53,8 +55,9 @@ class ServerPool:
 
     Args:
         urls: Base addresses, e.g. `http://127.0.0.1:8000/v1`.
-        api_key_env: The environment variable that holds the key, if one is needed. The
-            key itself is never part of a name, a log or an error.
+        api_key: The key, if one is needed. It is never part of a name, a log or an
+            error.
+        api_key_env: The environment variable that holds the key, where none is given.
         timeout: Seconds without a byte of answer after which a try has failed. An
             answer that is not streamed comes all at the end, so this must be enough to
             generate it.
@@ -71,6 +74,7 @@ class ServerPool:
         self,
         urls: Sequence[str],
         *,
+        api_key: SecretStr | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 600.0,
         connect_timeout: float = 10.0,
@@ -89,7 +93,12 @@ class ServerPool:
         ]
         self._network = on or network()
         self._api_key_env = api_key_env
-        self._key = os.environ.get(api_key_env, "")
+        self._key_given = api_key is not None
+        self._key = (
+            os.environ.get(api_key_env, "")
+            if api_key is None
+            else api_key.get_secret_value()
+        )
         self._retries = retries
         self._timeout = httpx.Timeout(timeout, connect=connect_timeout, pool=None)
 
@@ -301,14 +310,19 @@ class ServerPool:
         """A refusal with what to do about it, and without the key."""
         said = self._without_key(str(error))
         if error.status in _UNAUTHORIZED:
-            given = "which is set" if self._key else "which is not set"
-            said += (
-                f"; the key is read from the environment variable {self._api_key_env}, "
-                f"{given}; the option api_key_env=NAME names another one"
-            )
+            said += self._where_the_key_is_from()
         if error.status == _NOT_FOUND and "model" in said.lower():
             said += await self._served()
         return ServerRefusedError(said, status=error.status)
+
+    def _where_the_key_is_from(self) -> str:
+        if self._key_given:
+            return "; the key is the one that was given as api_key"
+        given = "which is set" if self._key else "which is not set"
+        return (
+            f"; the key is read from the environment variable {self._api_key_env}, "
+            f"{given}; the option api_key_env=NAME names another one"
+        )
 
     async def _served(self) -> str:
         """The names of the models, if they can be had."""

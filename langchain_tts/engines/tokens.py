@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import threading
 from collections import OrderedDict
@@ -33,6 +34,8 @@ _CACHED_CHATS = 4096
 _CACHED_TEXTS = 65_536
 _PROBE = "1 + 2 = 3\n\n4 - 1 = 3"
 """Every tokenizer that can be used here writes this without loss."""
+_CALL_TAGS = ("<tool_call>", "</tool_call>")
+"""They mark tool calls also where a tokenizer calls them special tokens."""
 _ROOMY = 2
 """An embedding with so many times the tokenizer's tokens was made for another one."""
 
@@ -74,6 +77,8 @@ class ModelTokenizer:
         self._lock = threading.Lock()
         self._encode = lru_cache(maxsize=_CACHED_TEXTS)(self._encode_once)
         self._special = _special_texts(tokenizer)
+        tags = {self._ids_of_tokens.get(tag) for tag in _CALL_TAGS}
+        self._unspoken = frozenset(tokenizer.all_special_ids) - tags
 
     def check(self) -> None:
         """Make sure that this is the tokenizer of the model it lies beside.
@@ -243,10 +248,26 @@ class ModelTokenizer:
             )
             return spelled
 
+    def copied(self) -> PreTrainedTokenizerBase:
+        """A tokenizer of the same model that shares nothing with this one."""
+        with self._lock:
+            return copy.deepcopy(self.tokenizer)
+
     def step_texts(self, steps: list[list[int]]) -> list[str]:
         """Texts of steps, without delimiters and special tokens."""
         with self._lock:
             return self.rule.texts(steps)
+
+    def turn_texts(self, turns: list[list[int]]) -> list[str]:
+        """Texts of whole turns, without special tokens but those that mark calls."""
+        kept = [
+            [token for token in ids if token not in self._unspoken] for ids in turns
+        ]
+        with self._lock:
+            texts = self.tokenizer.batch_decode(
+                kept, clean_up_tokenization_spaces=False
+            )
+        return [text.strip("\n") for text in texts]
 
 
 def load_tokenizer(source: str | Path) -> tuple[ModelTokenizer, int]:

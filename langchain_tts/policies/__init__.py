@@ -6,6 +6,7 @@ import threading
 from dataclasses import astuple
 
 from langchain_core.language_models.chat_models import BaseChatModel
+from pydantic import SecretStr
 
 from langchain_tts._names import SERVER, parse_name
 from langchain_tts.engines.errors import (
@@ -31,6 +32,7 @@ _EMBEDDED = {
     "tinymath-small": "policy-small",
     "tinymath-large": "policy-large",
     _REVISER: "reviser",
+    "tinymath-tools": "tool-policy",
 }
 _BACKENDS = {
     "transformers": "a model in this process, e.g. transformers:FOLDER",
@@ -38,41 +40,75 @@ _BACKENDS = {
     SERVER: "a server, e.g. http://127.0.0.1:8000/v1",
 }
 
-_resolved: dict[str, Policy] = {}
+_resolved: dict[str | tuple[str, SecretStr], Policy] = {}
 _lock = threading.Lock()
 
 
-def resolve_policy(name: str | Policy | BaseChatModel) -> Policy:
+def resolve_policy(
+    name: str | Policy | BaseChatModel, *, api_key: SecretStr | None = None
+) -> Policy:
     """Find a policy by its name; each is loaded once a process.
 
     Args:
         name: One of
-            - `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`;
+            - `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`, and
+              `tinymath-tools`, which can call a calculator;
             - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
               in the local Hugging Face cache), with options after a question mark, e.g.
               `vllm:FOLDER?dtype=float32&max_model_len=4096`;
             - the address of an OpenAI-compatible server, or several with commas;
             - a LangChain chat model, for strategies that need whole answers only;
             - a policy, which is returned as it is.
+        api_key: The key of a server that is named by its address; without one it is
+            read from the environment. Callers with different keys share no policy.
 
     Raises:
         UnknownModelError: If there is no policy of that name.
         ModelLoadError: If its files are missing or damaged.
+        ValueError: If a key is given for what is no server's address.
     """
+    if api_key is not None and not is_server(name):
+        shown = repr(name) if isinstance(name, str) else f"of {type(name).__name__}"
+        msg = (
+            f"policy {shown} takes no api_key: one is given with the address of a "
+            "server, and a chat model is set up with its own"
+        )
+        raise ValueError(msg)
     if isinstance(name, Policy):
         return name
     if isinstance(name, BaseChatModel):
         from langchain_tts.policies.chat import policy_of
 
         return policy_of(name)
+    key = name if api_key is None else (name, api_key)
     with _lock:
-        if name not in _resolved:
+        if key not in _resolved:
             with opening():
-                _resolved[name] = _load(name)
-        return _resolved[name]
+                _resolved[key] = _load(name, api_key)
+        return _resolved[key]
 
 
-def _load(name: str) -> Policy:
+def name_of(policy: Policy) -> str | None:
+    """The name that a policy was found by; None if it was made in another way."""
+    for key, known in list(_resolved.items()):
+        if known is policy:
+            return key if isinstance(key, str) else key[0]
+    return None
+
+
+def source_of(name: str) -> str | None:
+    """The folder or model of a policy that runs in this process."""
+    if name in _EMBEDDED:
+        return str(WEIGHTS / _EMBEDDED[name])
+    return None if is_server(name) else parse_name(name).source
+
+
+def is_server(name: object) -> bool:
+    """Whether a policy is named by the address of a server."""
+    return isinstance(name, str) and parse_name(name).backend == SERVER
+
+
+def _load(name: str, api_key: SecretStr | None) -> Policy:
     # Engines are imported by who needs them: torch takes seconds, vLLM many.
     backend, source, options = astuple(parse_name(name))
     if name in _EMBEDDED or (backend == "transformers" and source):
@@ -90,7 +126,8 @@ def _load(name: str) -> Policy:
     if backend == SERVER:
         from langchain_tts.policies.server import ServerPolicy
 
-        return ServerPolicy(source.split(","), name=name, **options)
+        urls = source.split(",")
+        return ServerPolicy(urls, name=name, api_key=api_key, **options)
     known = "; ".join([", ".join(_EMBEDDED), *_BACKENDS.values()])
     msg = f"unknown policy {name!r}; the policies are {known}"
     raise UnknownModelError(msg)

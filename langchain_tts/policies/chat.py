@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -10,10 +11,13 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_core.messages import AIMessage
-
 from langchain_tts.engines.chat import ChatCalls, Usage, to_langchain, usage_of
-from langchain_tts.policies._chat_answers import Answer, read_answer
+from langchain_tts.policies._chat_answers import (
+    Answer,
+    read_answer,
+    read_turn_answer,
+)
+from langchain_tts.policies._chat_turns import Asked, asked, calls_tools
 from langchain_tts.policies._requests import check_seeds
 from langchain_tts.policies.base import (
     Generation,
@@ -79,6 +83,10 @@ class ChatModelPolicy(Policy):
     a question before it is asked, unless the model has a `custom_get_token_ids`.
     Whether a question fits the model's window is left to the provider.
 
+    A model that has `bind_tools` takes turns. Answers by a schema are asked for by
+    `response_format` where the model's profile says that it has structured output, and
+    else by a tool that has the schema.
+
     Args:
         model: The chat model.
         name: What the search's results call it; the model's own name if None.
@@ -107,6 +115,7 @@ class ChatModelPolicy(Policy):
             raise ValueError(msg)
         self._calls = ChatCalls(model)
         self.name = self._calls.name if name is None else name
+        self.takes_turns = calls_tools(model)
         self.num_parameters = num_parameters
         self.context_window = _NO_LIMIT
         fields = type(model).model_fields
@@ -132,7 +141,7 @@ class ChatModelPolicy(Policy):
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of a conversation, or as many as there can be at most."""
-        texts = [message["content"] for message in messages]
+        texts = [text for message in messages for text in _texts(message)]
         return _MESSAGE_TOKENS * len(texts) + sum(map(self._count, texts))
 
     def _count(self, text: str) -> int:
@@ -179,17 +188,18 @@ class ChatModelPolicy(Policy):
         return [_generation(group) for group in replies]
 
     async def _replies(self, request: GenerationRequest) -> list[_Reply]:
-        calls = (self._reply(request, seed) for seed in request["seeds"])
+        way = asked(self._calls.model, request)
+        calls = (self._reply(way, request, seed) for seed in request["seeds"])
         return await asyncio.gather(*calls)
 
-    async def _reply(self, request: GenerationRequest, seed: int) -> _Reply:
+    async def _reply(self, way: Asked, request: GenerationRequest, seed: int) -> _Reply:
         """One call; only cancellation is raised."""
         deadline = request["deadline"]
         left = None if deadline is None else deadline - time.monotonic()
         try:
             async with asyncio.timeout(left) as limit:
                 message = await self._calls.ask(
-                    self._calls.model,
+                    way.runnable,
                     to_langchain(request["messages"]),
                     **self._settings(request, seed),
                 )
@@ -198,9 +208,15 @@ class ChatModelPolicy(Policy):
                 return _Reply(Sample(steps=[], finish_reason="length"), _NOTHING)
             lost = Sample(steps=[], finish_reason="failed")
             return _Reply(lost, _NOTHING, f"{type(error).__name__}: {error}", error)
-        answer = read_answer(message)
-        usage = usage_of(message) or self._usage(request, message)
-        return _Reply(_sample(answer), usage, answer.problem)
+        if "turn" in request:
+            answer = read_turn_answer(message, way.answer_tool)
+            parts = [answer.text]
+        else:
+            answer = read_answer(message)
+            parts = _BLANK_LINES.split(answer.text)
+        written = max(str(message.text), answer.text, key=len)
+        usage = usage_of(message) or self._usage(request, written)
+        return _Reply(_sample(answer, parts), usage, answer.problem)
 
     def _settings(self, request: GenerationRequest, seed: int) -> dict[str, Any]:
         values = {
@@ -210,15 +226,21 @@ class ChatModelPolicy(Policy):
         }
         return {field: values[setting] for setting, field in self._fields.items()}
 
-    def _usage(self, request: GenerationRequest, message: AIMessage) -> Usage:
+    def _usage(self, request: GenerationRequest, written: str) -> Usage:
         """At most what a call used that does not say so."""
-        generated = self._count(str(message.text))
+        generated = self._count(written)
         if "max_tokens" in self._fields:
             generated = min(generated, request["max_tokens"])
         return Usage(self.count_prompt_tokens(request["messages"]), 0, generated)
 
 
 _NOTHING = Usage(0, 0, 0)
+
+
+def _texts(message: Message) -> list[str]:
+    """All of a message that a model reads."""
+    more: list[Any] = [*message.get("tools", ()), *message.get("tool_calls", ())]
+    return [message["content"], *map(json.dumps, more)]
 
 
 def _check(requests: Sequence[GenerationRequest]) -> None:
@@ -245,9 +267,8 @@ def _generation(replies: Sequence[_Reply]) -> Generation:
     return generation
 
 
-def _sample(answer: Answer) -> Sample:
-    paragraphs = _BLANK_LINES.split(answer.text)
-    steps = [Step(text=text, token_ids=[], logprob=0.0) for text in paragraphs if text]
+def _sample(answer: Answer, parts: Sequence[str]) -> Sample:
+    steps = [Step(text=text, token_ids=[], logprob=0.0) for text in parts if text]
     return Sample(steps=steps, finish_reason=answer.finish_reason)
 
 

@@ -11,6 +11,9 @@ option `family=`. The chat template is the tokenizer's own.
 - `r1` (distilled from DeepSeek-R1): no system prompt and long answers, as its model
   card asks.
 - `none`: all others.
+
+The prompts ask for worked-out answers, so where a turn is asked for (a tool call, or an
+answer by a schema) none is added.
 """
 
 from __future__ import annotations
@@ -20,10 +23,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_tts.policies.base import Policy
+from langchain_tts.policies.turns_forms import HERMES
 from langchain_tts.search.state import Message
 
 if TYPE_CHECKING:
     from langchain_tts.engines.tokens import ModelTokenizer
+    from langchain_tts.search.turns import TurnRule
 
 _LLAMA_3 = r"""Solve the following math problem efficiently and clearly:
 
@@ -58,16 +63,26 @@ class Family:
         name: What `family=` calls it.
         system_prompt: Put before a conversation that has none of its own.
         max_tokens: New tokens that an answer may need.
+        tool_call_parser: What reads their tool calls: `hermes`, or the name of another
+            tool parser of vLLM's.
     """
 
     name: str
     system_prompt: str | None = None
     max_tokens: int = Policy.max_tokens
+    tool_call_parser: str = HERMES
 
-    def messages(self, messages: Sequence[Message]) -> list[Message]:
-        """A conversation with the system prompt, unless it has one."""
+    def messages(
+        self, messages: Sequence[Message], turn: TurnRule | None = None
+    ) -> list[Message]:
+        """A conversation with the system prompt, unless it has one or needs none.
+
+        Args:
+            messages: The conversation. Tools come in a system message.
+            turn: What is asked for, where it is a turn.
+        """
         has_one = any(message["role"] == "system" for message in messages)
-        if self.system_prompt is None or has_one:
+        if self.system_prompt is None or has_one or turn is not None:
             return list(messages)
         return [Message(role="system", content=self.system_prompt), *messages]
 
@@ -75,7 +90,7 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
-        Family("llama-3", _LLAMA_3),
+        Family("llama-3", _LLAMA_3, tool_call_parser="llama3_json"),
         Family("qwen2.5", _QWEN),
         Family("r1", max_tokens=_LONG),
         Family("none"),

@@ -32,8 +32,11 @@ from langchain_tts.policies.server_tokens import (
     RemoteTokens,
     ServerTokens,
 )
+from langchain_tts.policies.server_turns import ByTurns
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from langchain_tts.engines.loops import Network
     from langchain_tts.engines.tokens import ModelTokenizer
     from langchain_tts.search.state import Message
@@ -55,6 +58,12 @@ class ServerPolicy(Policy):
     last message of a chat (`continue_final_message`); see `server_by_text.ByText` for
     what that loses. Which of both it can do is found out here, once.
 
+    A turn comes from the chat endpoint, by the server's own parser of tool calls; see
+    `server_turns.ByTurns`. vLLM needs `--enable-auto-tool-choice` and
+    `--tool-call-parser` for that, and keeps arguments of tools to their schemas only
+    where tools are `strict` (or with `--tool-strict-level parameter`). Answers by a
+    schema need no flags.
+
     The tokenizer is read from local files where there are any: those of `tokenizer`, or
     of the model that the server says it runs. Otherwise the server is asked
     (`/tokenize`), which takes longer.
@@ -73,7 +82,8 @@ class ServerPolicy(Policy):
         num_parameters: Of the model, for budgets in FLOPs. If None, they are counted
             in its files, and are 0 where these are not here: FLOPs count nothing then,
             and no limit on them can be kept.
-        api_key_env: See `engines.server.ServerPool`, as for all that follow.
+        api_key: See `engines.server.ServerPool`, as for all that follow.
+        api_key_env: The environment variable that holds the key, where none is given.
         timeout: Seconds without a byte of answer after which a try has failed.
         connect_timeout: Seconds to open a connection.
         retries: Further tries of a failed request.
@@ -88,6 +98,7 @@ class ServerPolicy(Policy):
         ValueError: If a name or an address is wrong.
     """
 
+    takes_turns = True
     reads_prompt_once = False
 
     def __init__(
@@ -99,6 +110,7 @@ class ServerPolicy(Policy):
         tokenizer: str | Path | None = None,
         family: str | None = None,
         num_parameters: int | None = None,
+        api_key: SecretStr | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 600.0,
         connect_timeout: float = 10.0,
@@ -109,6 +121,7 @@ class ServerPolicy(Policy):
         """Ask the servers what they run and what they can do."""
         self._pool = ServerPool(
             urls,
+            api_key=api_key,
             api_key_env=api_key_env,
             timeout=timeout,
             connect_timeout=connect_timeout,
@@ -131,6 +144,7 @@ class ServerPolicy(Policy):
         self.family = self._find_family(family)
         self.max_tokens = self.family.max_tokens
         self._way = self._wait(self._find_way())
+        self._turns = ByTurns(self._pool, self.model, self._tokens, self.context_window)
 
     @property
     def by_tokens(self) -> bool:
@@ -193,10 +207,12 @@ class ServerPolicy(Policy):
         if deadline is not None and time.monotonic() >= deadline:
             cut = [Sample(steps=[], finish_reason="length") for _ in range(run.n)]
             return Batch(cut, 0, 0, 0)
-        return await self._way.write(request, run.seed, run.n)
+        way = self._turns if "turn" in request else self._way
+        return await way.write(request, run.seed, run.n)
 
     def _with_prompt(self, request: GenerationRequest) -> GenerationRequest:
-        return {**request, "messages": self.family.messages(request["messages"])}
+        messages = self.family.messages(request["messages"], request.get("turn"))
+        return {**request, "messages": messages}
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self._pool.run(work).result()

@@ -11,12 +11,14 @@ from langchain_tts.engines.replies import ServerError, ServerRefusedError
 from langchain_tts.policies._outputs import next_seed
 from langchain_tts.policies._requests import room_for
 from langchain_tts.policies.base import STEP_DELIMITER, Sample, Step
+from langchain_tts.policies.server_messages import openai_messages
 from langchain_tts.policies.server_requests import (
     Batch,
     affinity,
     read_usage,
     reason,
     sampling,
+    streaming,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ class ByText:
         room = room_for(prompt, self._window, self._model)
         body = {
             **sampling(request, seed, n, min(request["max_tokens"], room)),
+            **streaming(request),
             "model": self._model,
             "messages": _messages(request["messages"], prefix),
             "logprobs": True,
@@ -264,6 +267,6 @@ def split_text(text: str) -> list[str]:
     return parts
 
 
-def _messages(messages: Sequence[Message], prefix: str) -> list[dict[str, str]]:
-    plain = [{"role": m["role"], "content": m["content"]} for m in messages]
+def _messages(messages: Sequence[Message], prefix: str) -> list[dict[str, Any]]:
+    plain = openai_messages(messages)
     return [*plain, {"role": "assistant", "content": prefix}] if prefix else plain

@@ -22,6 +22,7 @@ from langchain_tts.policies.server_requests import (
     read_usage,
     reason,
     sampling,
+    streaming,
 )
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class ByTokens:
         room = room_for(len(prompt), self._window, self._model)
         body = {
             **sampling(request, seed, n, min(request["max_tokens"], room)),
+            **streaming(request),
             "model": self._model,
             "prompt": prompt,
             "return_token_ids": True,

@@ -62,20 +62,26 @@ def sampling(
     request: GenerationRequest, seed: int, n: int, max_tokens: int
 ) -> dict[str, Any]:
     """The part of a body that says how to sample."""
-    timed = request["deadline"] is not None
-    body = {
+    body: dict[str, Any] = {
         **_NEUTRAL,
         "n": n,
         "seed": seed,
         "temperature": request["temperature"],
         "max_tokens": max_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "stream_interval": _DEADLINE_INTERVAL if timed else _INTERVAL,
     }
     if request["by_step"]:
         body |= {"stop": [STEP_DELIMITER], "include_stop_str_in_output": True}
     return body
+
+
+def streaming(request: GenerationRequest) -> dict[str, Any]:
+    """The part of a body that asks for a stream."""
+    timed = request["deadline"] is not None
+    return {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "stream_interval": _DEADLINE_INTERVAL if timed else _INTERVAL,
+    }
 
 
 def reason(

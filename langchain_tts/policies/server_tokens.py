@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from langchain_tts.engines.replies import ServerError
 from langchain_tts.policies.base import STEP_DELIMITER
+from langchain_tts.policies.server_messages import openai_messages
+from langchain_tts.search.turns import tools_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -132,9 +135,11 @@ class RemoteTokens:
 
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:
         """See `ServerTokens`."""
-        plain = [{"role": m["role"], "content": m["content"]} for m in messages]
-        key = tuple((m["role"], m["content"]) for m in messages)
-        body = {"messages": plain, "add_generation_prompt": True}
+        body = {"messages": openai_messages(messages), "add_generation_prompt": True}
+        tools = tools_of(messages)
+        if tools:
+            body["tools"] = tools
+        key = ("chat", json.dumps(body))
         return list(self._ask(key, "/tokenize", body, "tokens", list))
 
     def encode(self, text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_tts.engines.checkpoints import count_in_file
-from langchain_tts.engines.errors import ModelLoadError, PromptTooLongError
+from langchain_tts.engines.errors import PromptTooLongError
 from langchain_tts.engines.futures import together
 from langchain_tts.engines.vllm import open_engine
+from langchain_tts.engines.vllm_lora import WEIGHTS_FILE, find_rank, lora_request
 from langchain_tts.engines.vllm_requests import complete
 from langchain_tts.policies._outputs import (
     Run,
@@ -22,7 +22,6 @@ from langchain_tts.policies._outputs import (
     is_blank_step,
     joined,
     next_seed,
-    read_samples,
     seed_runs,
     written,
 )
@@ -35,6 +34,9 @@ from langchain_tts.policies.base import (
     Step,
 )
 from langchain_tts.policies.families import find_family
+from langchain_tts.policies.turns import read_requests
+from langchain_tts.policies.turns_constrained import structural_tag
+from langchain_tts.policies.turns_forms import form_of
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
@@ -42,23 +44,23 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
     from langchain_tts.search.state import Message
-
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Those that vLLM knows."""
-_ADAPTER = "adapter_model.safetensors"
-
-_adapters: dict[str, int] = {}
+    from langchain_tts.search.turns import TurnRule
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
     """A request's token ids and limits."""
 
+    request: GenerationRequest
     ids: list[int]
     max_tokens: int
-    temperature: float
-    by_step: bool
-    deadline: float | None
+    tag: str | None
+    """What a turn is constrained to: a structural tag; None: nothing."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When it is aborted."""
+        return self.request["deadline"]
 
     @property
     def overdue(self) -> bool:
@@ -84,6 +86,13 @@ class VLLMPolicy(Policy):
     batch, up to the rounding of floating point sums. (vLLM draws its numbers in another
     way than the transformers backend: the same seed gives another sample there.)
 
+    A turn is one step, and generated under a grammar of its calls or its schema (see
+    `turns_constrained`), so what comes to its end fits them, whatever the model is.
+    `logprob` is then that of its tokens among those that the grammar allowed; it says
+    less than the model's own to a verifier that compares with it. A family's system
+    prompt is not added where a turn is asked for; `count_prompt_tokens`, which does not
+    know that, may count it.
+
     Why a sample ended is read from vLLM's finish reason. At a deadline its requests are
     aborted, and what they had generated is returned as cut.
 
@@ -92,14 +101,17 @@ class VLLMPolicy(Policy):
         name: What the user asked for; the source if None.
         lora: A folder with an adapter in PEFT format, put on the model's weights.
         family: A name in `families.FAMILIES`; the model's own if None.
+        tool_call_parser: What reads the model's tool calls: `hermes`, or the name of
+            another tool parser of vLLM's, e.g. `llama3_json`; the family's if None.
         **engine_args: See `engines.vllm.open_engine`.
 
     Raises:
         MissingExtraError: If vLLM is not installed.
         ModelLoadError: If files are missing or damaged, or vLLM cannot serve them.
-        ValueError: If vLLM has no such argument, or there is no such family.
+        ValueError: If vLLM has no such argument or parser, or there is no such family.
     """
 
+    takes_turns = True
     reads_prompt_once = False
 
     def __init__(
@@ -109,23 +121,29 @@ class VLLMPolicy(Policy):
         name: str | None = None,
         lora: str | Path | None = None,
         family: str | None = None,
+        tool_call_parser: str | None = None,
         **engine_args: Any,
     ) -> None:
         """Start an engine, or share the one that this process has."""
         self._lora: LoRARequest | None = None
         adapter = None if lora is None else Path(lora).expanduser().resolve()
         if adapter is not None:
-            rank = _rank(adapter)
+            rank = find_rank(adapter)
             engine_args = {"enable_lora": True, "max_lora_rank": rank, **engine_args}
         self.engine = open_engine(source, **engine_args)
         self.family = find_family(self.engine.tokens, family)
+        self._form = form_of(
+            tool_call_parser or self.family.tool_call_parser, self.engine.tokens
+        )
+        if tool_call_parser is not None:
+            self._form.check()
         self.name = str(source) if name is None else name
         self.num_parameters = self.engine.num_parameters
         self.context_window = self.engine.context_window
         self.max_tokens = self.family.max_tokens
         if adapter is not None:
-            self.num_parameters += count_in_file(adapter / _ADAPTER)
-            self._lora = _lora_request(adapter)
+            self.num_parameters += count_in_file(adapter / WEIGHTS_FILE)
+            self._lora = lora_request(adapter)
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the rendered chat prompt."""
@@ -139,11 +157,11 @@ class VLLMPolicy(Policy):
 
         Raises:
             PromptTooLongError: If a prompt leaves no room for a new token.
+            SchemaError: If a turn cannot be constrained to a schema.
             ValueError: If a request has not one seed a sample.
         """
         calls = [self._call(request) for request in requests]
-        seeds = [request["seeds"] for request in requests]
-        return self.engine.run(self._generate_all(calls, seeds))
+        return self.engine.run(self._generate_all(calls))
 
     def read_step(
         self,
@@ -177,39 +195,44 @@ class VLLMPolicy(Policy):
         logprob = self.engine.run(self._logprob(before, ids)).result()
         return Step(text=text, token_ids=ids, logprob=logprob)
 
-    def _chat_ids(self, messages: Sequence[Message]) -> list[int]:
-        return self.engine.tokens.chat_ids(self.family.messages(messages))
+    def _chat_ids(
+        self, messages: Sequence[Message], turn: TurnRule | None = None
+    ) -> list[int]:
+        return self.engine.tokens.chat_ids(self.family.messages(messages, turn))
 
     def _call(self, request: GenerationRequest) -> _Call:
         """The token ids of a request, fitted into the context window."""
         check_seeds(request)
-        ids = self._chat_ids(request["messages"]) + request["prefix"]
+        turn = request.get("turn")
+        ids = self._chat_ids(request["messages"], turn) + request["prefix"]
         room = room_for(len(ids), self.context_window, self.name)
         return _Call(
+            request,
             ids,
             min(request["max_tokens"], room),
-            request["temperature"],
-            request["by_step"],
-            request["deadline"],
+            None
+            if turn is None
+            else structural_tag(turn, request["messages"], self._form),
         )
 
-    async def _generate_all(
-        self, calls: list[_Call], seeds: list[list[int]]
-    ) -> list[Generation]:
+    async def _generate_all(self, calls: list[_Call]) -> list[Generation]:
         """All requests at once; vLLM batches them with everybody else's."""
         runs = [
             (number, run)
             for number, call in enumerate(calls)
-            for run in seed_runs(seeds[number], greedy=call.temperature == 0)
+            for run in seed_runs(
+                call.request["seeds"], greedy=call.request["temperature"] == 0
+            )
         ]
         done = await together(self._sample(calls[number], run) for number, run in runs)
         parts: list[list[_Part]] = [[] for _ in calls]
         for (number, _), part in zip(runs, done, strict=True):
             parts[number].append(part)
-        samples = read_samples(
+        samples = read_requests(
             self.engine.tokens,
+            self._form,
             [
-                (call.by_step, [sample for part in its for sample in part.samples])
+                (call.request, [sample for part in its for sample in part.samples])
                 for call, its in zip(calls, parts, strict=True)
             ],
         )
@@ -264,23 +287,31 @@ class VLLMPolicy(Policy):
         )
 
     def _params(self, call: _Call, run: Run) -> SamplingParams:
-        from vllm.sampling_params import RequestOutputKind, SamplingParams
+        from vllm.sampling_params import (
+            RequestOutputKind,
+            SamplingParams,
+            StructuredOutputsParams,
+        )
 
+        by_step = call.request["by_step"]
         return SamplingParams(
             n=run.n,
             seed=run.seed,
-            temperature=call.temperature,
+            temperature=call.request["temperature"],
             max_tokens=call.max_tokens,
-            stop=[STEP_DELIMITER] if call.by_step else None,
+            stop=[STEP_DELIMITER] if by_step else None,
             stop_token_ids=sorted(self.engine.tokens.eos_ids),
             include_stop_str_in_output=True,
             # A delimiter with a special token inside is none.
             skip_special_tokens=False,
-            detokenize=call.by_step,
+            detokenize=by_step,
             logprobs=0,
             flat_logprobs=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,
+            structured_outputs=None
+            if call.tag is None
+            else StructuredOutputsParams(structural_tag=call.tag),
         )
 
     async def _logprob(self, before: list[int], ids: list[int]) -> float:
@@ -309,31 +340,3 @@ def _read(output: CompletionOutput, *, cut: bool) -> Written:
         output.logprobs.logprobs,
         finish_reason(reason, output.stop_reason),
     )
-
-
-def _rank(adapter: Path) -> int:
-    """The rank that vLLM must be ready for."""
-    try:
-        settings = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
-        rank = int(settings["r"])
-        if not (adapter / _ADAPTER).is_file():
-            raise FileNotFoundError(_ADAPTER)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = (
-            f"no LoRA adapter in {adapter}: give the path of a folder with "
-            f"adapter_config.json and {_ADAPTER}, as PEFT saves them ({error})"
-        )
-        raise ModelLoadError(msg) from None
-    larger = [known for known in _RANKS if known >= rank]
-    if not larger:
-        msg = f"the LoRA adapter in {adapter} has rank {rank}; vLLM reads up to 512"
-        raise ModelLoadError(msg)
-    return larger[0]
-
-
-def _lora_request(adapter: Path) -> LoRARequest:
-    from vllm.lora.request import LoRARequest
-
-    # Each adapter of a process needs a number of its own.
-    number = _adapters.setdefault(str(adapter), len(_adapters) + 1)
-    return LoRARequest(adapter.name, number, str(adapter))

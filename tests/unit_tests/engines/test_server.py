@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from langchain_tts.engines import server
 from langchain_tts.engines.loops import Network
@@ -399,3 +400,17 @@ def test_an_address_may_be_written_with_or_without_v1(world: World, url: str) ->
     assert str(world.asked[0].url) == "http://h:1/tokenize"
     assert json.loads(world.asked[0].content) == {"prompt": "x"}
     assert pool.name == "http://h:1/v1"
+
+
+def test_a_key_that_was_given_comes_before_the_environments(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
+    pool = world.pool(api_key=SecretStr("sk-given"))
+    ask(pool)
+    assert world.asked[0].headers["authorization"] == "Bearer sk-given"
+    world.script = [httpx.Response(401, json={"error": {"message": "bad sk-given"}})]
+    with pytest.raises(ServerRefusedError) as caught:
+        ask(pool)
+    assert "given as api_key" in str(caught.value)
+    assert "sk-" not in f"{caught.value!r} {pool.name}"

@@ -16,6 +16,8 @@ from langchain_tts.tinymath import WEIGHTS
 FOLDER = str(WEIGHTS / "policy")
 LOGPROB = -0.25
 """Of each token that it writes."""
+TOOLS_TOKENS = 9
+"""Of a chat that offers tools."""
 END = 1
 """Its token that ends an answer."""
 
@@ -63,6 +65,8 @@ class FakeServer:
         self.fault: Callable[[dict[str, Any]], httpx.Response | None] = lambda _: None
         self.bodies: list[dict[str, Any]] = []
         """Of requests to generate."""
+        self.tokenized: list[dict[str, Any]] = []
+        """Bodies of requests to tokenize."""
         self.network = Network(httpx.MockTransport(self._serve))
 
     def policy(self, **options: Any) -> ServerPolicy:
@@ -78,6 +82,7 @@ class FakeServer:
                 200, json={"data": list(map(self._model, self.models))}
             )
         if path == "/tokenize" and self.tokenizes:
+            self.tokenized.append(body)
             ids = (
                 self._chat(body)
                 if "messages" in body
@@ -97,7 +102,11 @@ class FakeServer:
         return {"id": name, "root": self.root, "max_model_len": self.window}
 
     def _chat(self, body: dict[str, Any]) -> list[int]:
-        messages = body["messages"]
+        if "tools" in body:
+            return tokens.encode("0" * TOOLS_TOKENS)
+        messages: Any = [
+            {"role": m["role"], "content": m["content"]} for m in body["messages"]
+        ]
         if not (self.continues and body.get("continue_final_message")):
             closed = messages[-1]["role"] == "assistant"
             plain = tokens.chat_ids([m for m in messages if m["role"] != "assistant"])

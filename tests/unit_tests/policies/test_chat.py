@@ -502,7 +502,7 @@ def test_a_limit_on_tokens_is_kept_and_used() -> None:
 
 
 def test_an_error_is_told_and_is_no_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tries, "RETRY_WAITS", (0.01,))
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 0.01)
     broken = scripted(PermissionError("401 no such key"))
     with pytest.raises(PolicyFailedError, match="PermissionError: 401 no such key"):
         tts(broken).invoke("6*7?")

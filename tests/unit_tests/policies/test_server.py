@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from langchain_tts.engines import server
 from langchain_tts.engines.errors import ModelLoadError, PromptTooLongError
 from langchain_tts.engines.server import ServerError, ServerRefusedError
+from langchain_tts.policies import resolve_policy
 from langchain_tts.policies._outputs import next_seed
 from langchain_tts.policies.server import ServerPolicy
 from langchain_tts.policies.server_tokens import PieceRule
@@ -307,3 +309,18 @@ def test_steps_end_where_a_local_tokenizer_says_that_they_end() -> None:
         ids = [draw.choice(pool) for _ in range(draw.randrange(12))]
         assert rule.split(ids) == tokens.rule.split(ids)
         assert rule.ends_step(ids) == tokens.rule.ends_step(ids)
+
+
+def test_policies_with_different_keys_share_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = make()
+    monkeypatch.setattr(server, "network", lambda: fake.network)
+    monkeypatch.setattr("langchain_tts.policies._resolved", {})
+    url, keys = "http://fake/v1", [SecretStr("a"), SecretStr("a"), SecretStr("b"), None]
+    first, same, other, without = (resolve_policy(url, api_key=key) for key in keys)
+    assert first is same
+    assert len({id(policy) for policy in (first, other, without)}) == 3
+    assert {policy.name for policy in (first, other, without)} == {url}
+    with pytest.raises(ValueError, match="'tinymath' takes no api_key"):
+        resolve_policy("tinymath", api_key=SecretStr("a"))
