@@ -29,7 +29,12 @@ if TYPE_CHECKING:
         step_strategy,
     )
     from langchain_tts.strategies.context import SearchContext
-    from langchain_tts.strategies.run import asolve, solve, stream_search
+    from langchain_tts.strategies.run import (
+        asolve,
+        astream_search,
+        solve,
+        stream_search,
+    )
     from langchain_tts.strategies.state import SearchInput, SearchState
 
 __all__ = [
@@ -50,6 +55,7 @@ __all__ = [
     "TTSChatModel",
     "__version__",
     "asolve",
+    "astream_search",
     "get_strategy",
     "register_strategy",
     "resolve_policy",
@@ -76,6 +82,7 @@ _HOMES = {
     "Strategy": "langchain_tts.strategies",
     "TTSChatModel": "langchain_tts.chat_model",
     "asolve": "langchain_tts.strategies.run",
+    "astream_search": "langchain_tts.strategies.run",
     "get_strategy": "langchain_tts.strategies",
     "register_strategy": "langchain_tts.strategies",
     "resolve_policy": "langchain_tts.policies",

@@ -1,46 +1,68 @@
 """`TTSChatModel`: a LangChain chat model whose answer is searched for."""
 
 # Pydantic reads the annotations of the fields at run time: no `__future__` import.
-import asyncio
 import math
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import fields
-from typing import Annotated, Any, Self
+from dataclasses import fields, replace
+from typing import Annotated, Any, ClassVar, Self
 
-from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.callbacks.manager import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
+from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable
+from langchain_core.utils import secret_from_env
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
+    SecretStr,
     field_validator,
     model_validator,
 )
 
-from langchain_tts._callbacks import RunManager, stream_context
-from langchain_tts._messages import to_messages
-from langchain_tts._search_call import (
+from langchain_tts._chat.configured import ConfiguredChatModel
+from langchain_tts._chat.identity import (
+    identity,
+    langsmith_params,
+    model_name,
+    portable,
+)
+from langchain_tts._chat.messages import to_messages
+from langchain_tts._chat.profile import profile_of
+from langchain_tts._chat.search_call import (
     SearchCall,
     asearch,
+    asearch_aloud,
     astream_answer,
     search,
+    search_aloud,
     stream_answer,
 )
+from langchain_tts._chat.structured import Method, structured_output
+from langchain_tts._chat.tools import (
+    ADDED_BY_LANGCHAIN,
+    TURN_KEYS,
+    ToolLike,
+    TurnKeywords,
+    openai_tools,
+    read_choice,
+    with_tools,
+)
+from langchain_tts._chat.turn_models import for_turns
 from langchain_tts.budget import Budget
-from langchain_tts.policies import resolve_policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Score, Vote
+from langchain_tts.search.turns import TurnVote
 from langchain_tts.strategies.context import AnyPolicy, SearchContext
 
 SEARCH_FIELDS = (
@@ -56,29 +78,33 @@ SEARCH_FIELDS = (
     "seed",
     "score",
     "vote",
+    "turn_vote",
+    "ignored_arguments",
     "parameters",
+    "timeout",
+    "max_retries",
+    "reasoning",
 )
 """What changes an answer; each can be set for one call."""
 
-_PROCESS = uuid.uuid4().hex
 
-
-def _finite_temperature(value: float) -> float:
+def _finite(value: float) -> float:
     if math.isfinite(value) and value >= 0:
         return value
-    msg = f"temperature is {value!r}; give a number of at least 0, e.g. 0.8"
+    msg = f"it is {value!r}; give a number of at least 0, e.g. 0.8"
     raise ValueError(msg)
 
 
-class TTSChatModel(BaseChatModel):
+class TTSChatModel(ConfiguredChatModel):
     """A chat model that searches for its answer inside a compute budget.
 
     A policy proposes steps, a process reward model (PRM) scores them, and a strategy
     decides what to continue. Without arguments it uses the models that ship with the
     package, beam search and a budget of 16 candidates.
 
-    Every search parameter can be given per call, e.g. `model.invoke(q, budget=64)` or
-    `model.bind(budget=64)`.
+    Every search parameter can be given per call: `model.invoke(q, budget=64)`,
+    `model.bind(budget=64)`, or `model.with_config(configurable={"budget": 64})`, which
+    may also be the config of a chain or an agent around the model.
 
     Example:
         ```python
@@ -91,6 +117,9 @@ class TTSChatModel(BaseChatModel):
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    settings: ClassVar[tuple[str, ...]] = SEARCH_FIELDS
+    aliases: ClassVar[Mapping[str, str]] = {"model": "policy"}
 
     policy: AnyPolicy = Field(
         default=SearchContext.policy,
@@ -120,9 +149,7 @@ class TTSChatModel(BaseChatModel):
     max_tokens: PositiveInt | None = SearchContext.max_tokens
     """New tokens that one whole answer may have; None: what the policy needs."""
 
-    temperature: Annotated[float, AfterValidator(_finite_temperature)] = (
-        SearchContext.temperature
-    )
+    temperature: Annotated[float, AfterValidator(_finite)] = SearchContext.temperature
     """Of sampling."""
 
     seed: int | None = None
@@ -134,11 +161,35 @@ class TTSChatModel(BaseChatModel):
     vote: Vote = SearchContext.vote
     """How trajectories become an answer."""
 
+    turn_vote: TurnVote = "whole"
+    """How turns with tool calls, or answers by a schema, are counted."""
+
+    ignored_arguments: list[str] = Field(default_factory=list)
+    """Arguments (or fields) that do not count when turns are compared: `argument`, or
+    `tool.argument` for one tool only."""
+
     parameters: dict[str, Any] = Field(default_factory=dict)
     """What only some strategies read, e.g. `{"lookahead": 2}`: see `SearchContext`."""
 
     stop: list[str] | None = None
     """The text of the answer ends before the first of these (the search does not)."""
+
+    timeout: PositiveFloat | None = None
+    """Seconds for one answer: the search then ends with the best that it has. It is a
+    limit like `Budget(seconds=...)`; the smaller one holds."""
+
+    max_retries: NonNegativeInt = SearchContext.max_retries
+    """Further tries of a call of the policy or the verifier that failed."""
+
+    api_key: SecretStr | None = Field(
+        default_factory=secret_from_env("LANGCHAIN_TTS_API_KEY", default=None),
+        repr=False,
+    )
+    """For the server that `policy` names; else it is the environment's."""
+
+    reasoning: bool = False
+    """Give the winning steps as a reasoning block, and only the final answer as text
+    (where there is one to be found in the last step)."""
 
     streaming: bool = False
     """Answer `invoke` through the streaming path, as LangChain's models do."""
@@ -159,7 +210,8 @@ class TTSChatModel(BaseChatModel):
     @model_validator(mode="after")
     def _check_parameters(self) -> Self:
         own = sorted(set(self.parameters) & set(type(self).model_fields))
-        unknown = sorted(set(self.parameters) - {f.name for f in fields(SearchContext)})
+        known = {field.name for field in fields(SearchContext)} - {"turn"}
+        unknown = sorted(set(self.parameters) - known)
         if own or unknown:
             problem = (
                 f"{own[0]!r} is an argument of its own"
@@ -174,7 +226,7 @@ class TTSChatModel(BaseChatModel):
     @property
     def model_name(self) -> str:
         """The name of the policy."""
-        return _model_name(self.policy)
+        return model_name(self.policy)
 
     @property
     def _llm_type(self) -> str:
@@ -184,8 +236,8 @@ class TTSChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         """Everything that changes an answer: LangChain's caches key on it."""
         params: dict[str, Any] = {name: getattr(self, name) for name in SEARCH_FIELDS}
-        params["policy"] = _identity(self.policy)
-        params["prm"] = None if self.prm is None else _identity(self.prm)
+        params["policy"] = identity(self.policy)
+        params["prm"] = None if self.prm is None else identity(self.prm)
         params["budget"] = Budget.parse(self.budget).to_dict()
         # Not `stop`: LangChain puts the call's own there, even where it has none.
         params["default_stop"] = self.stop
@@ -195,67 +247,78 @@ class TTSChatModel(BaseChatModel):
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        policy = kwargs.get("model", kwargs.get("policy", self.policy))
-        params = LangSmithParams(
-            ls_provider="langchain_tts",
-            ls_model_name=_model_name(policy),
-            ls_model_type="chat",
-            ls_temperature=kwargs.get("temperature", self.temperature),
+        return langsmith_params({**dict(self), "stop": self.stop}, stop, kwargs)
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return profile_of(self.policy)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """What a pickle holds: names of models, and no key."""
+        state = super().__getstate__()
+        values = {**state["__dict__"], "api_key": None}
+        for name in ("policy", "prm"):
+            values[name] = portable(values[name])
+        return {**state, "__dict__": values}
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools to the model.
+
+        The candidates are then whole turns, and turns are voted on: see
+        `docs/langchain.md`.
+
+        Args:
+            tools: Functions, tools, pydantic classes, TypedDicts or schemas.
+            tool_choice: `auto` (None, False), `any` (`required`, True), `none`, or the
+                name of the tool to call.
+            parallel_tool_calls: False: one call a turn at most.
+            strict: True: a call with arguments that its tool does not name is invalid.
+            **kwargs: Search parameters, `stop`, or `response_format`.
+
+        Raises:
+            ToolError: If a tool is no function, or a choice names none of them.
+        """
+        converted = openai_tools(tools, strict=strict)
+        read_choice(tool_choice, converted)
+        said = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
+        kwargs |= {key: value for key, value in said.items() if value is not None}
+        return self.bind(tools=converted, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Answer in the form of a schema.
+
+        Args:
+            schema: A pydantic class, a TypedDict, a JSON schema or an OpenAI function.
+            method: `function_calling`: by a call of a tool with this schema.
+                `json_schema`: as JSON, which vLLM keeps to the schema while it writes.
+                `json_mode`: as any JSON; the prompt has to say which.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}`.
+            strict: True: what the schema does not name is wrong.
+            **kwargs: Search parameters, e.g. `turn_vote="by_field"`.
+        """
+        return structured_output(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            settings=kwargs,
         )
-        max_tokens = kwargs.get("max_tokens", self.max_tokens)
-        if max_tokens is not None:
-            params["ls_max_tokens"] = max_tokens
-        stop = stop if stop is not None else self.stop
-        if stop:
-            params["ls_stop"] = stop
-        return params
-
-    def _should_stream(
-        self,
-        *,
-        async_api: bool,
-        run_manager: RunManager | None = None,  # noqa: ARG002 (the base's signature)
-        **kwargs: Any,
-    ) -> bool:
-        # The answer comes in one piece, so an attached streaming handler gains nothing
-        # from the streaming path, and `invoke` would lose the nested runs: LangChain
-        # calls `_stream` without a run manager.
-        return super()._should_stream(async_api=async_api, **kwargs)
-
-    def stream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 (the base's name)
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Search, then yield the answer; the search nests under the model's run."""
-        config, context = stream_context(config, CallbackManager)
-        chunks = super().stream(input, config, stop=stop, **kwargs)
-        while (chunk := context.run(next, chunks, None)) is not None:
-            yield chunk
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 (the base's name)
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Search, then yield the answer; the search nests under the model's run."""
-        config, context = stream_context(config, AsyncCallbackManager)
-        chunks = super().astream(input, config, stop=stop, **kwargs)
-
-        async def following() -> AIMessageChunk | None:
-            return await anext(chunks, None)
-
-        while True:
-            chunk = await asyncio.create_task(following(), context=context)
-            if chunk is None:
-                return
-            yield chunk
 
     def _generate(
         self,
@@ -264,7 +327,10 @@ class TTSChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return search(self._call(messages, stop, kwargs), run_manager)
+        call = self._call(messages, stop, kwargs)
+        if run_manager is not None and self._is_heard(run_manager, kwargs):
+            return search_aloud(call, run_manager)
+        return search(call, run_manager)
 
     async def _agenerate(
         self,
@@ -273,7 +339,10 @@ class TTSChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return await asearch(self._call(messages, stop, kwargs), run_manager)
+        call = self._call(messages, stop, kwargs)
+        if run_manager is not None and self._is_heard(run_manager, kwargs):
+            return await asearch_aloud(call, run_manager)
+        return await asearch(call, run_manager)
 
     def _stream(
         self,
@@ -302,39 +371,30 @@ class TTSChatModel(BaseChatModel):
         overrides: Mapping[str, Any],
     ) -> SearchCall:
         """What one call searches for."""
-        model = self._for_call(overrides)
+        changes = {k: v for k, v in overrides.items() if k not in ADDED_BY_LANGCHAIN}
+        wanted = TurnKeywords(**{k: changes.pop(k) for k in TURN_KEYS if k in changes})
+        model = self.with_settings(changes)
+        tools, turn = wanted.read(model.turn_vote, model.ignored_arguments)
+        conversation = with_tools(to_messages(messages), tools)
+        context = replace(model.search_context(), turn=turn)
+        strategy, context, notes = for_turns(model.strategy, context, conversation)
         return SearchCall(
-            messages=to_messages(messages),
-            strategy=model.strategy,
-            context=model.search_context(),
+            messages=conversation,
+            strategy=strategy,
+            context=context,
             seed=model.seed,
-            model_name=model.model_name,
+            model_name=model_name(context.policy),
             stop=stop if stop is not None else self.stop,
+            degradations=notes,
+            reasoning=model.reasoning,
         )
-
-    def _for_call(self, overrides: Mapping[str, Any]) -> Self:
-        """This model with the search parameters of one call, validated."""
-        changes = {key: value for key, value in overrides.items() if key != "stream"}
-        if "model" in changes:
-            changes["policy"] = changes.pop("model")
-        unknown = sorted(set(changes) - set(SEARCH_FIELDS))
-        if unknown:
-            msg = (
-                f"unknown argument {unknown[0]!r} for a call of TTSChatModel; "
-                f"it takes stop and {', '.join(SEARCH_FIELDS)}"
-            )
-            raise ValueError(msg)
-        if not changes:
-            return self
-        present = {name: self.__dict__[name] for name in type(self).model_fields}
-        return type(self).model_validate({**present, **changes})
 
     def search_context(self) -> SearchContext:
         """What this model's searches run with, e.g. to run a strategy's graph."""
         return SearchContext(
             policy=self.policy,
             prm=self.prm,
-            budget=Budget.parse(self.budget),
+            budget=Budget.parse(self.budget).within(self.timeout),
             beam_width=self.beam_width,
             max_rounds=self.max_rounds,
             max_step_tokens=self.max_step_tokens,
@@ -342,29 +402,7 @@ class TTSChatModel(BaseChatModel):
             temperature=self.temperature,
             score=self.score,
             vote=self.vote,
+            max_retries=self.max_retries,
+            api_key=self.api_key,
             **self.parameters,
         )
-
-
-def _model_name(model: object) -> str:
-    if isinstance(model, str):
-        return model
-    if isinstance(model, BaseChatModel):
-        model = resolve_policy(model)
-    return getattr(model, "name", None) or type(model).__name__
-
-
-def _identity(model: AnyPolicy | RewardModel) -> str:
-    """What tells two models apart in a cache key.
-
-    A name identifies a model; an object without one is known in this process only. A
-    model that is more than its name says so itself.
-    """
-    if isinstance(model, str):
-        return model
-    if isinstance(model, BaseChatModel):
-        model = resolve_policy(model)
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    if identity := getattr(model, "identity", None):
-        return f"{kind}:{identity}"
-    return f"{kind}:{model.name or f'{_PROCESS}:{id(model)}'}:{model.num_parameters}"

@@ -51,6 +51,7 @@ _EMBEDDED = {
     "tinymath-implicit": "verifier",
     "tinymath-tag": "tag-prm",
     "tinymath-weak": "weak-prm",
+    "tinymath-tools": "tool-verifier",
 }
 _BACKENDS = {
     "transformers": "a model in this process, e.g. transformers:FOLDER",
@@ -68,7 +69,8 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
     Args:
         name: One of
             - `tinymath` (the default embedded verifier), `tinymath-implicit`,
-              `tinymath-tag`, `tinymath-weak`;
+              `tinymath-tag`, `tinymath-weak`, and `tinymath-tools` for turns of the
+              policy of that name;
             - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
               in the local Hugging Face cache), or the address of a vLLM server. Its
               format (`math-shepherd`, `rlhflow`, `skywork`, `qwen2.5-math`, `math-psa`,
@@ -91,6 +93,11 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
             with opening():
                 _resolved[name] = _load(name)
         return _resolved[name]
+
+
+def name_of(prm: RewardModel) -> str | None:
+    """The name that a verifier was found by; None if it was made in another way."""
+    return next((name for name, known in list(_resolved.items()) if known is prm), None)
 
 
 def _load(name: str) -> RewardModel:

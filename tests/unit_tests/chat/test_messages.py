@@ -11,7 +11,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_tts._messages import MessageError, to_messages
+from langchain_tts._chat.messages import MessageError, to_messages
 
 
 def test_each_kind_of_message_gets_its_role() -> None:
@@ -66,6 +66,31 @@ def test_tool_calls_keep_their_arguments_and_stay_apart() -> None:
             "tool_calls": [{"name": "add", "arguments": {"a": 1}, "id": "1"}],
         },
     ]
+
+
+def test_results_in_a_users_message_are_a_tools() -> None:
+    result = {"type": "tool_result", "tool_use_id": "1", "content": "sunny"}
+    blocks = {**result, "content": [{"type": "text", "text": "warm"}]}
+    messages: list[BaseMessage] = [
+        HumanMessage([result, blocks]),
+        HumanMessage([result, {"type": "text", "text": "Thanks?"}]),
+    ]
+    tool = {"role": "tool", "tool_call_id": "1"}
+    assert to_messages(messages) == [
+        {**tool, "content": "sunny"},
+        {**tool, "content": "warm"},
+        {**tool, "content": "sunny"},
+        {"role": "user", "content": "Thanks?"},
+    ]
+
+
+def test_a_tools_data_is_read_as_json_and_its_images_not_at_all() -> None:
+    data = ToolMessage([{"unit": "°C", "type": "custom"}], tool_call_id="1")
+    assert to_messages([data])[0]["content"] == '{"unit": "°C", "type": "custom"}'
+    for kind in ("image", "image_url", "input_audio", "video", "file", "document"):
+        media = ToolMessage([{"type": kind}], tool_call_id="1")
+        with pytest.raises(MessageError, match=f"message 0 .* type '{kind}'"):
+            to_messages([media])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What `TTSChatModel` is made of: calls, messages, tools, streams."""
