@@ -7,6 +7,7 @@ import pytest
 
 from langchain_tts.tinymath import WEIGHTS
 from tests.integration_tests.servers import serving
+from tests.integration_tests.tool_model import save_trained
 
 _HERE = Path(__file__).parent
 
@@ -29,4 +30,18 @@ def policy_server() -> Iterator[str]:
 def tag_prm_server() -> Iterator[str]:
     """A vLLM server of the embedded verifier that answers with tags."""
     with serving(WEIGHTS / "tag-prm", name="tinymath-tag") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def tool_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that calls the tools that LangChain's own tests ask for."""
+    return save_trained(tmp_path_factory.mktemp("tool-model"))
+
+
+@pytest.fixture(scope="session")
+def tool_server(tool_model: Path) -> Iterator[str]:
+    """A vLLM server of that model, which finds its calls: its base address."""
+    flags = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+    with serving(tool_model, *flags, name="tool-model") as url:
         yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,12 +12,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
 _STARTING = 240.0
 _ENDING = 20.0
@@ -99,6 +101,34 @@ def running(
             yield Running(f"http://127.0.0.1:{port}/v1", process)
         finally:
             stop(process)
+
+
+def working_on(url: str) -> float:
+    """Requests that a server is working on."""
+    asked = httpx.get(f"{url.removesuffix('/v1')}/metrics", timeout=30)
+    lines = asked.text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith(("vllm:num_requests_running{", "vllm:num_requests_waiting{"))
+    )
+
+
+async def wait_until_busy(url: str, future: Future[Any], seconds: float = 20) -> None:
+    """Wait until a server works on what a future stands for."""
+    until = time.monotonic() + seconds
+    while not working_on(url):
+        assert time.monotonic() < until
+        assert not future.done(), future.result()
+        await asyncio.sleep(0.05)
+
+
+async def wait_until_idle(url: str, seconds: float) -> None:
+    """Wait until a server has nothing to do."""
+    until = time.monotonic() + seconds
+    while working_on(url):
+        assert time.monotonic() < until, "the server goes on generating"
+        await asyncio.sleep(0.05)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

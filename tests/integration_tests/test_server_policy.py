@@ -26,6 +26,7 @@ from langchain_tts.policies.transformers import TransformersPolicy
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.run import asolve, solve
 from langchain_tts.tinymath import WEIGHTS
+from tests.integration_tests.servers import wait_until_busy, wait_until_idle
 
 QUESTIONS = ("What is 12*7+5?", "What is (12+7)*3-8?", "What is 91-17-4?", "1+1?")
 LONG = "What is " + "+".join(map(str, range(10, 99))) + "?"
@@ -112,16 +113,6 @@ def same(theirs: list[Generation], ours: list[Generation]) -> None:
                 assert step["text"] == wanted["text"]
                 assert step["token_ids"] == wanted["token_ids"]
                 assert step["logprob"] == pytest.approx(wanted["logprob"], abs=1e-3)
-
-
-def running(url: str) -> float:
-    """Requests that the server is working on."""
-    lines = httpx.get(f"{url.removesuffix('/v1')}/metrics").text.splitlines()
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if line.startswith(("vllm:num_requests_running{", "vllm:num_requests_waiting{"))
-    )
 
 
 def test_it_knows_what_the_server_runs(
@@ -308,13 +299,6 @@ def test_a_wave_for_one_prefix_spills_over_to_the_idle_server(
     assert counts[0] >= 8
 
 
-async def wait_until_idle(url: str, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while running(url):
-        assert time.monotonic() < until, "the server goes on generating"
-        await asyncio.sleep(0.05)
-
-
 def endless(**options: Any) -> dict[str, Any]:
     """A request that takes many seconds."""
     return {
@@ -334,13 +318,9 @@ async def test_cancelling_reaches_the_server(policy_server: str, stream: bool) -
     body = endless(stream=stream, stream_interval=16)
     asking: Any = pool.events if stream else pool.request
     future = pool.run(asking("/v1/completions", body))
-    until = time.monotonic() + 20
-    while not running(policy_server):
-        assert time.monotonic() < until
-        assert not future.done(), future.result()
-        await asyncio.sleep(0.05)
+    await wait_until_busy(policy_server, future)
     future.cancel()
-    await wait_until_idle(policy_server, 5)
+    await wait_until_idle(policy_server, 20)
 
 
 async def test_a_deadline_keeps_what_has_come_and_stops_the_server(
@@ -356,7 +336,7 @@ async def test_a_deadline_keeps_what_has_come_and_stops_the_server(
     assert not complete
     written = [len(event["choices"][0]["token_ids"]) for event in events]
     assert 64 <= sum(written) < 256 * 400
-    await wait_until_idle(policy_server, 5)
+    await wait_until_idle(policy_server, 20)
 
 
 @pytest.mark.parametrize("strategy", ["beam_search", "dvts", "best_of_n"])
@@ -393,7 +373,7 @@ async def test_searches_at_once_leave_nothing_behind(policy_server: str) -> None
     ]
     network = policy._pool._network
     assert [replica.load for replica in policy._pool._replicas] == [0]
-    await wait_until_idle(policy_server, 5)
+    await wait_until_idle(policy_server, 20)
     assert not asyncio.all_tasks(network._loop)
 
 
