@@ -16,9 +16,10 @@ from langchain_tts.rewards.formats import CONFIG
 from langchain_tts.rewards.logistic import logistic
 from langchain_tts.rewards.step_logprobs import StepLogprobs, Trajectory
 from langchain_tts.rewards.window import Span, spans
+from langchain_tts.search.turns import read_turn, tools_of, write_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class ModelMismatchError(ValueError):
@@ -43,12 +44,16 @@ class ImplicitPRM(RewardModel):
 
     Steps that were dropped because they do not fit count in neither term.
 
+    A turn that may call tools is one step. Its last token is the end of the answer:
+    that a turn makes too few calls is something a verifier can see.
+
     Args:
         source: A folder in Hugging Face format, or a model in the local cache.
         scale: Of the log-likelihood ratio.
         offset: Added to it, before the sigmoid.
         reference: The policy's folder or name in the local cache, for requests that
             bring texts alone; None: such requests are refused.
+        turns: Whether both models were trained on conversations with tools.
         name: What the user asked for; the folder if None.
 
     Raises:
@@ -62,12 +67,14 @@ class ImplicitPRM(RewardModel):
         scale: float,
         offset: float,
         reference: str | Path | None = None,
+        turns: bool = False,
         name: str | None = None,
     ) -> None:
         """Load the verifier, or share the one that this process has loaded."""
         self.model: LoadedModel = load(source)
         self.name = str(source) if name is None else name
         self.num_parameters = self.model.num_parameters
+        self.scores_turns = turns
         self._scale = scale
         self._offset = offset
         self._reference = reference
@@ -93,6 +100,7 @@ class ImplicitPRM(RewardModel):
             offset=offset,
             # The policy it was calibrated with lies beside it.
             reference=folder.parent / reference if reference else None,
+            turns=bool(config.get("turns")),
             name=name,
         )
 
@@ -135,10 +143,13 @@ class ImplicitPRM(RewardModel):
         """Write steps that are known as text alone in tokens."""
         if any(request["token_ids"]):
             return request
-        # Whether the last step ends the answer is not known, so nothing follows it.
         texts = [text + STEP_DELIMITER for text in request["steps"][:-1]]
         texts += request["steps"][-1:]
         ids = [self.model.tokens.encode(text) for text in texts]
+        # Whether a step ends the answer is not known, so nothing follows it. A turn
+        # always does.
+        if ids and self._is_turn(request):
+            ids[-1].append(self.model.tokens.tokenizer.eos_token_id)
         # A log-probability is one of token ids: without these there is none either.
         return ScoreRequest(**{**request, "token_ids": ids, "logprobs": []})
 
@@ -148,20 +159,32 @@ class ImplicitPRM(RewardModel):
         Raises:
             ModelMismatchError: If a step's ids spell another text.
         """
-        steps = [
-            pair
-            for request in requests
-            for pair in zip(request["steps"], request["token_ids"], strict=True)
-        ]
-        read = self.model.tokens.step_texts([ids for _, ids in steps])
-        for (text, _), own in zip(steps, read, strict=True):
-            if text.strip("\n") != own:
+        for text, own in self._spelled(requests):
+            if text != own:
                 msg = (
                     f"the policy's step {text!r} reads {own!r} in the tokens of "
                     f"verifier {self.name!r}: they have different tokenizers; use a "
                     "policy with the verifier's tokenizer or a PRM of another kind"
                 )
                 raise ModelMismatchError(msg)
+
+    def _spelled(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[str, str]]:
+        """Each step's text, and what its ids spell."""
+        steps: list[tuple[str, list[int]]] = []
+        turns: list[tuple[str, list[int]]] = []
+        for request in requests:
+            pairs = zip(request["steps"], request["token_ids"], strict=True)
+            (turns if self._is_turn(request) else steps).extend(pairs)
+        tokens = self.model.tokens
+        read = tokens.step_texts([ids for _, ids in steps])
+        for (text, _), own in zip(steps, read, strict=True):
+            yield text.strip("\n"), own
+        for text, ids in turns:
+            # Who parses calls writes them anew, with spaces of its own.
+            yield _rewritten(text), _rewritten(*tokens.turn_texts([ids]))
+
+    def _is_turn(self, request: ScoreRequest) -> bool:
+        return self.scores_turns and bool(tools_of(request["messages"]))
 
     def _score_with_reference(
         self, requests: list[ScoreRequest]
@@ -244,6 +267,12 @@ class ImplicitPRM(RewardModel):
             cached_tokens=cached,
             dropped_steps=dropped,
         )
+
+
+def _rewritten(turn: str) -> str:
+    """A turn as we write turns."""
+    content, calls, invalid = read_turn(turn)
+    return write_turn(content, [*calls, *invalid])
 
 
 def _hand_over(done: Future[list[Scores]], outer: Future[list[Scores]]) -> None:

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
+from langchain_tts.engines.tokens import load_tokenizer
 from langchain_tts.policies.transformers import TransformersPolicy
-from langchain_tts.tinymath.corpus import question_prompt
+from langchain_tts.search.state import Message
 from langchain_tts.tinymath.generator import load_split
 from langchain_tts.tinymath.rollouts import roll_out
+from langchain_tts.tinymath.tool_turns import roll_out_turns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+    from typing import Any
 
     from langchain_tts.tinymath.rollouts import Rollout
 
@@ -28,13 +32,35 @@ _SAMPLES = 8
 
 def calibrate(policy: Path, verifier: Path) -> None:
     """Write `prm_config.json` of the implicit PRM beside the verifier's weights."""
+    rolled = roll_out(TransformersPolicy(policy), load_split("calibration"), _SAMPLES)
+    asked = (
+        ([Message(role="user", content=problem.question)], rollouts)
+        for problem, rollouts in rolled
+    )
+    _fit(policy, verifier, asked)
+
+
+def calibrate_turns(policy: Path, verifier: Path) -> None:
+    """The same for the tool models, on turns that follow right turns."""
+    rolled = roll_out_turns(
+        TransformersPolicy(policy), load_split("calibration"), _SAMPLES
+    )
+    _fit(policy, verifier, rolled, turns=True)
+
+
+def _fit(
+    policy: Path,
+    verifier: Path,
+    rolled: Iterable[tuple[list[Message], list[Rollout]]],
+    **settings: Any,
+) -> None:
+    """Fit scale and offset to samples and the labels of their steps."""
     model = LlamaForCausalLM.from_pretrained(verifier).float().eval()
-    tokenizer = AutoTokenizer.from_pretrained(verifier)
+    tokens, _ = load_tokenizer(verifier)
     ratios: list[float] = []
     right: list[bool] = []
-    split = load_split("calibration")
-    for problem, rollouts in roll_out(TransformersPolicy(policy), split, _SAMPLES):
-        prompt = tokenizer.encode(question_prompt(problem.question))
+    for messages, rollouts in rolled:
+        prompt = tokens.chat_ids(messages)
         for rollout, steps in zip(
             rollouts, step_logprobs(model, prompt, rollouts), strict=True
         ):
@@ -48,6 +74,7 @@ def calibrate(policy: Path, verifier: Path) -> None:
         "offset": round(offset, 4),
         "reference": policy.name,
         "calibration_steps": len(right),
+        **settings,
     }
     (verifier / "prm_config.json").write_text(json.dumps(config, indent=2) + "\n")
 

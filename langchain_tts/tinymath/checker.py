@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from langchain_tts.tinymath.problem import STATED_ANSWER
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_tts.tinymath.problem import Operation, Problem
 
 _OPERATION = re.compile(r"(\d+)([-+*/])(\d+)=(\d+)")
-_ANSWER = re.compile(r"Answer: \\boxed\{(\d+)\}")
 
 
 def first_wrong_step(problem: Problem, steps: Sequence[str]) -> int | None:
@@ -43,7 +44,7 @@ def first_wrong_step(problem: Problem, steps: Sequence[str]) -> int | None:
                 return index
             del pending[done]
             continue
-        stated = _ANSWER.fullmatch(step.strip())
+        stated = STATED_ANSWER.fullmatch(step.strip())
         if stated is None or pending or stated[1] != problem.answer:
             return index
         answered = True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a token that no loss is taken on."""
 
-_SYSTEM_PROMPTS = (
+SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are a patient maths tutor. Think step by step.",
     "Please reason step by step, and put your final answer within \\boxed{}.",
@@ -61,7 +61,7 @@ def policy_examples(
         prompt = question_prompt(problem.question)
         draw = rng.random()
         if draw < _SYSTEM_SHARE:
-            prompt = ROLES["system"] + rng.choice(_SYSTEM_PROMPTS) + prompt
+            prompt = ROLES["system"] + rng.choice(SYSTEM_PROMPTS) + prompt
         elif draw < _SYSTEM_SHARE + _HISTORY_SHARE:
             prompt = _turn(make_problem(rng, rng.randint(1, 2))) + prompt
         yield render_example(tokenizer, prompt, problem.solution + END)

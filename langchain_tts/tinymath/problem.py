@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from langchain_tts.policies.base import STEP_DELIMITER
 
 SYMBOLS = "+-*/"
+STATED_ANSWER = re.compile(r"Answer: \\boxed\{(\d+)\}")
+"""The last step of a solution."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,20 @@ class Operation:
     needs: tuple[int, ...]
     """Indices of the operations whose results are `left` or `right`."""
 
+    @property
+    def expression(self) -> str:
+        """What is to be worked out."""
+        return f"{self.left}{self.symbol}{self.right}"
+
+    @property
+    def expressions(self) -> set[str]:
+        """All ways to write it: sums and products may be turned around."""
+        turned = f"{self.right}{self.symbol}{self.left}"
+        return {self.expression, turned} if self.symbol in "+*" else {self.expression}
+
     def __str__(self) -> str:
         """The step as a solution writes it."""
-        return f"{self.left}{self.symbol}{self.right}={self.result}"
+        return f"{self.expression}={self.result}"
 
 
 @dataclass(frozen=True)

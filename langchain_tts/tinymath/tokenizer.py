@@ -8,7 +8,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from langchain_tts.tinymath.generator import problems
@@ -32,6 +40,54 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+
+TOOL_TOKENS = (
+    "<tools>",
+    "</tools>",
+    "<tool_call>",
+    "</tool_call>",
+    '\n{"name": "',
+    "calculator",
+    '", "arguments":',
+    ' {"',
+    "expression",
+    '": "',
+    '"}}\n',
+)
+"""What keeps a call short. Not special: decoding keeps them, and any other tool's name
+and arguments are written in the old tokens."""
+
+TOOL_TEMPLATE = (
+    "{% set system = messages and messages[0]['role'] == 'system' %}"
+    "{% if tools %}"
+    "{{ '<|system|><tools>' }}"
+    "{% for tool in tools %}"
+    "{% set f = tool['function'] or tool %}"
+    "{{ '' if loop.first else '\n' }}"
+    "{{ f['name'] + '(' "
+    "+ ((f['parameters'] or {})['properties'] or {}) | list | join(', ') + ')' }}"
+    "{% endfor %}"
+    "{{ '</tools>' }}"
+    "{% if system and messages[0]['content'] %}{{ '\n' }}{% endif %}"
+    "{% endif %}"
+    "{% for m in messages %}"
+    "{% if not (tools and system and loop.first) %}"
+    "{{ '<|' + m['role'] + '|>' }}"
+    "{% endif %}"
+    "{{ m['content'] or '' }}"
+    "{% for call in m['tool_calls'] or [] %}"
+    "{% set f = call['function'] or call %}"
+    "{{ '\n' if m['content'] or not loop.first else '' }}"
+    "{{ '<tool_call>\n{\"name\": ' + f['name'] | tojson + ', \"arguments\": ' }}"
+    "{{ f['arguments'] if f['arguments'] is string else f['arguments'] | tojson }}"
+    "{{ '}\n</tool_call>' }}"
+    "{% endfor %}"
+    "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""Today's template; tools as `<tools>name(parameter, ...)</tools>` in the system's
+place, calls as Hermes models write them."""
 
 _PIECES = Regex(
     r"\n\n|Answer: \\boxed\{|\\boxed\{|[0-9]|[-+*/=(){}]| ?[A-Za-z]+| |[^A-Za-z0-9 ]"
@@ -70,6 +126,15 @@ def train_tokenizer(samples: int = 20_000) -> PreTrainedTokenizerFast:
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def tool_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Add the tokens and the template of the tool models to a tokenizer."""
+    base.add_tokens(
+        [AddedToken(text, normalized=False, special=False) for text in TOOL_TOKENS]
+    )
+    base.chat_template = TOOL_TEMPLATE
+    return base
 
 
 def save_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -17,19 +17,28 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from langchain_tts.policies.transformers import TransformersPolicy
 from langchain_tts.tinymath import WEIGHTS
-from langchain_tts.tinymath.calibrate import calibrate
+from langchain_tts.tinymath.calibrate import calibrate, calibrate_turns
 from langchain_tts.tinymath.corpus import Rows, pack, policy_examples
 from langchain_tts.tinymath.fitting import Schedule, fit
 from langchain_tts.tinymath.reviser_training import reviser_examples
 from langchain_tts.tinymath.rollouts import cached_rollouts
 from langchain_tts.tinymath.tag_training import TagModel, tag_examples
-from langchain_tts.tinymath.tokenizer import END, PAD, STEP_TAG, WINDOW, save_tokenizer
+from langchain_tts.tinymath.tokenizer import (
+    END,
+    PAD,
+    STEP_TAG,
+    WINDOW,
+    save_tokenizer,
+    tool_tokenizer,
+)
+from langchain_tts.tinymath.tool_chats import tool_examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from transformers import PreTrainedTokenizerFast
 
+    from langchain_tts.tinymath.corpus import Example
     from langchain_tts.tinymath.fitting import Loss
     from langchain_tts.tinymath.problem import Problem
     from langchain_tts.tinymath.rollouts import Rollout
@@ -62,6 +71,14 @@ class TagRecipe:
     schedule: Schedule
 
 
+@dataclass(frozen=True)
+class ToolRecipe:
+    """A policy that goes on to learn tool calls."""
+
+    start: str
+    schedule: Schedule
+
+
 POLICIES = {
     "policy": PolicyRecipe(Shape(64, 2, 128), Schedule(16_000_000)),
     "policy-small": PolicyRecipe(Shape(32, 2, 64), Schedule(6_000_000)),
@@ -74,12 +91,20 @@ TAG_PRMS = {
     ),
     "weak-prm": TagRecipe("policy-small", 0, 0.0, Schedule(1_000_000)),
 }
+TOOL_MODELS = {
+    "tool-policy": ToolRecipe(
+        "policy", Schedule(4_000_000, rows=8, matrix_rate=0.01, other_rate=2e-3)
+    ),
+    "tool-verifier": ToolRecipe(
+        "verifier", Schedule(4_500_000, rows=8, matrix_rate=0.01, other_rate=2e-3)
+    ),
+}
 REVISER = Schedule(12_000_000, rows=6, matrix_rate=0.01, other_rate=2e-3)
-MODELS = (*POLICIES, *TAG_PRMS, "reviser")
+MODELS = (*POLICIES, *TAG_PRMS, "reviser", *TOOL_MODELS)
 
-_POLICY_ROW, _TAG_ROW, _REVISER_ROW = 256, 256, 640
+_POLICY_ROW, _TAG_ROW, _REVISER_ROW, _TOOL_ROW = 256, 256, 640, 512
 """Tokens a packed row."""
-_EXAMPLES = 400_000
+_EXAMPLES, _TOOL_EXAMPLES = 400_000, 150_000
 _ROLLOUT_PROBLEMS, _ROLLOUTS_EACH, _ROLLOUT_SEED = 16_000, 6, 1
 
 
@@ -110,18 +135,27 @@ def train(job: Job) -> None:
         _train_policy(job)
     elif job.name in TAG_PRMS:
         _train_tag_prm(job)
+    elif job.name in TOOL_MODELS:
+        _train_tool_model(job)
     else:
         _train_reviser(job)
     if job.name == "verifier":
         calibrate(job.out / "policy", job.out / "verifier")
+    if job.name == "tool-verifier":
+        calibrate_turns(job.out / "tool-policy", job.out / "tool-verifier")
 
 
 def _train_policy(job: Job) -> None:
     recipe = POLICIES[job.name]
     tokenizer = load_tokenizer(job.work)
-    rows = _cached_rows(job, tokenizer)
+    rows = _cached_rows(
+        job.work / f"rows-{job.seed}.npz",
+        policy_examples(tokenizer, _EXAMPLES, job.seed),
+        _POLICY_ROW,
+    )
     model = new_llama(tokenizer, recipe.shape).to(job.device)
-    _fit_and_save(job, model, language_loss(model), rows, recipe.schedule)
+    loss = language_loss(model)
+    _fit_and_save(job, model, loss, rows, recipe.schedule, tokenizer=tokenizer)
 
 
 def _train_tag_prm(job: Job) -> None:
@@ -139,7 +173,13 @@ def _train_tag_prm(job: Job) -> None:
         distil=recipe.distil,
     ).to(job.device)
     _fit_and_save(
-        job, module.student, module.loss, rows, recipe.schedule, trained=module
+        job,
+        module.student,
+        module.loss,
+        rows,
+        recipe.schedule,
+        tokenizer=tokenizer,
+        trained=module,
     )
     config = {"format": "tinymath-tag"}
     (job.out / job.name / "prm_config.json").write_text(json.dumps(config) + "\n")
@@ -150,7 +190,32 @@ def _train_reviser(job: Job) -> None:
     examples = reviser_examples(tokenizer, _rollouts(job), job.seed)
     rows = pack(examples, _REVISER_ROW)
     model = LlamaForCausalLM.from_pretrained(job.out / "policy").float().to(job.device)
-    _fit_and_save(job, model, language_loss(model), rows, REVISER)
+    loss = language_loss(model)
+    _fit_and_save(job, model, loss, rows, REVISER, tokenizer=tokenizer)
+
+
+def _train_tool_model(job: Job) -> None:
+    recipe = TOOL_MODELS[job.name]
+    start = job.out / recipe.start
+    tokenizer = tool_tokenizer(AutoTokenizer.from_pretrained(start))
+    rows = _cached_rows(
+        job.work / f"tool-rows-{job.seed}.npz",
+        tool_examples(tokenizer, _TOOL_EXAMPLES, job.seed),
+        _TOOL_ROW,
+    )
+    model = with_new_tokens(
+        LlamaForCausalLM.from_pretrained(start).float(), len(tokenizer)
+    ).to(job.device)
+    loss = language_loss(model)
+    _fit_and_save(job, model, loss, rows, recipe.schedule, tokenizer=tokenizer)
+
+
+def with_new_tokens(model: LlamaForCausalLM, size: int) -> LlamaForCausalLM:
+    """Enlarge a vocabulary; a new token begins as the mean of the old ones."""
+    old = model.get_input_embeddings().weight.data.clone()
+    model.resize_token_embeddings(size, mean_resizing=False)
+    model.get_input_embeddings().weight.data[len(old) :] = old.mean(0)
+    return model
 
 
 def _fit_and_save(
@@ -160,6 +225,7 @@ def _fit_and_save(
     rows: Rows,
     schedule: Schedule,
     *,
+    tokenizer: PreTrainedTokenizerFast,
     trained: torch.nn.Module | None = None,
 ) -> None:
     """Fit `trained` (by default `model` itself) and write `model` in bfloat16."""
@@ -168,7 +234,7 @@ def _fit_and_save(
     minutes = fit(module, run, rows, schedule, job.checkpoint, seed=job.seed)
     folder = job.out / job.name
     model.to(torch.bfloat16).save_pretrained(folder)
-    load_tokenizer(job.work).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     record = {
         "model": job.name,
         "parameters": model.num_parameters(),
@@ -224,12 +290,10 @@ def load_tokenizer(work: Path) -> PreTrainedTokenizerFast:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def _cached_rows(job: Job, tokenizer: PreTrainedTokenizerFast) -> Rows:
-    """The policies' training rows, made once (about two minutes)."""
-    path = job.work / f"rows-{job.seed}.npz"
+def _cached_rows(path: Path, examples: Iterable[Example], length: int) -> Rows:
+    """Training rows, made once (about two minutes)."""
     if not path.exists():
-        examples = policy_examples(tokenizer, _EXAMPLES, job.seed)
-        pack(examples, _POLICY_ROW).save(path)
+        pack(examples, length).save(path)
     return Rows.load(path)
 
 

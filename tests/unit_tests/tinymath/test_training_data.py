@@ -37,7 +37,12 @@ from langchain_tts.tinymath.reviser_training import (
 from langchain_tts.tinymath.rollouts import Rollout, cached_rollouts
 from langchain_tts.tinymath.tag_training import TagModel, deepened, tag_examples
 from langchain_tts.tinymath.tokenizer import STEP_TAG, save_tokenizer
-from langchain_tts.tinymath.train import Shape, language_loss, new_llama
+from langchain_tts.tinymath.train import (
+    Shape,
+    language_loss,
+    new_llama,
+    with_new_tokens,
+)
 
 Labelled = list[tuple[Problem, list[Rollout]]]
 
@@ -360,3 +365,18 @@ def test_rollouts_resume_after_a_half_written_line(
         [r.token_ids for r in rs] for _, rs in first
     ]
     assert len(path.read_text().splitlines()) == 3
+
+
+def test_new_tokens_begin_as_the_mean_of_the_old_ones(tiny: LlamaForCausalLM) -> None:
+    old = tiny.get_input_embeddings().weight.detach().clone()
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        before = tiny(ids).logits
+        larger = with_new_tokens(tiny, len(old) + 3)
+        after = larger(ids).logits
+    weight = larger.get_input_embeddings().weight
+    assert torch.equal(weight[: len(old)], old)
+    assert torch.allclose(weight[len(old) :], old.mean(0).expand(3, -1))
+    assert larger.lm_head.weight is weight
+    assert torch.allclose(after[..., : len(old)], before, atol=1e-5)
+    assert larger.config.vocab_size == len(old) + 3
