@@ -14,6 +14,7 @@ from langchain_tts.policies.base import STEP_DELIMITER, Sample, Step
 from langchain_tts.policies.server_messages import openai_messages
 from langchain_tts.policies.server_requests import (
     Batch,
+    ServerWay,
     affinity,
     read_usage,
     reason,
@@ -24,9 +25,7 @@ from langchain_tts.policies.server_requests import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langchain_tts.engines.server import ServerPool
     from langchain_tts.policies.base import GenerationRequest
-    from langchain_tts.policies.server_tokens import ServerTokens
     from langchain_tts.search.state import FinishReason, Message
 
 _PATH = "/v1/chat/completions"
@@ -34,29 +33,14 @@ _NOT_FOUND = 404
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
 
-class ByText:
+class ByText(ServerWay):
     """Continues the text of what was generated, for servers that take no token ids.
 
     What this loses: a prefix is tokenized again, and may be cut into other tokens than
     those that were sampled; a chat template that trims messages loses the delimiter at
     the end of a prefix; token ids are those of the text, not those that were sampled.
     Log-probabilities are the server's, of the tokens that were sampled.
-
-    Args:
-        pool: The servers.
-        model: The model's name there.
-        tokens: Its tokenizer.
-        window: Tokens of its context window.
     """
-
-    def __init__(
-        self, pool: ServerPool, model: str, tokens: ServerTokens, window: int
-    ) -> None:
-        """Send nothing yet."""
-        self._pool = pool
-        self._model = model
-        self._tokens = tokens
-        self._window = window
 
     async def works(self) -> bool:
         """Whether the servers continue a message, and tell log-probabilities.
@@ -65,7 +49,7 @@ class ByText:
         `continue_final_message` as without it, the message was not continued.
         """
         body = {
-            "model": self._model,
+            "model": self.model,
             "messages": [
                 {"role": "user", "content": "1"},
                 {"role": "assistant", "content": "1"},
@@ -75,8 +59,8 @@ class ByText:
             "logprobs": True,
         }
         try:
-            plain = await self._pool.request(_PATH, body)
-            continued = await self._pool.request(_PATH, body | _CONTINUE)
+            plain = await self.pool.request(_PATH, body)
+            continued = await self.pool.request(_PATH, body | _CONTINUE)
         except ServerRefusedError:
             return False
         lengths = [(one.get("usage") or {}) for one in (plain, continued)]
@@ -115,7 +99,7 @@ class ByText:
             ServerRefusedError: In any case.
         """
         msg = (
-            f"{self._pool.name} takes no token ids, so that it cannot read a step that "
+            f"{self.pool.name} takes no token ids, so that it cannot read a step that "
             "somebody else wrote; use a vLLM server"
         )
         raise ServerRefusedError(msg, status=_NOT_FOUND)
@@ -124,20 +108,20 @@ class ByText:
         self, request: GenerationRequest, seed: int, n: int
     ) -> tuple[list[Spoken], Batch]:
         """Send one request."""
-        tokens = self._tokens
+        tokens = self.tokens
         prefix = await tokens.call(tokens.decode, request["prefix"])
         prompt = len(await tokens.call(tokens.chat_ids, request["messages"]))
         prompt += len(request["prefix"])
-        room = room_for(prompt, self._window, self._model)
+        room = room_for(prompt, self.window, self.model)
         body = {
             **sampling(request, seed, n, min(request["max_tokens"], room)),
             **streaming(request),
-            "model": self._model,
+            "model": self.model,
             "messages": _messages(request["messages"], prefix),
             "logprobs": True,
             **(_CONTINUE if prefix else {}),
         }
-        events, complete = await self._pool.events(
+        events, complete = await self.pool.events(
             _PATH,
             body,
             deadline=request["deadline"],
@@ -170,10 +154,10 @@ class ByText:
             return Sample(steps=[], finish_reason=why)
         steps: list[Step] = []
         for part, logprob in zip(parts, spoken.share(parts), strict=True):
-            ids = await self._tokens.call(self._tokens.encode, part) if part else []
+            ids = await self.tokens.call(self.tokens.encode, part) if part else []
             steps.append(Step(text=part.strip("\n"), token_ids=ids, logprob=logprob))
         if why == "stop" and steps:
-            steps[-1]["token_ids"] = steps[-1]["token_ids"] + self._tokens.end
+            steps[-1]["token_ids"] = steps[-1]["token_ids"] + self.tokens.end
         return Sample(
             steps=[step for step in steps if step["token_ids"]], finish_reason=why
         )

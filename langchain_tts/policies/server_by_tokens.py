@@ -18,6 +18,7 @@ from langchain_tts.policies._outputs import (
 from langchain_tts.policies._requests import room_for
 from langchain_tts.policies.server_requests import (
     Batch,
+    ServerWay,
     affinity,
     read_usage,
     reason,
@@ -28,47 +29,29 @@ from langchain_tts.policies.server_requests import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langchain_tts.engines.server import ServerPool
     from langchain_tts.engines.steps import StepRule
     from langchain_tts.engines.tokens import ModelTokenizer
     from langchain_tts.policies.base import GenerationRequest
-    from langchain_tts.policies.server_tokens import ServerTokens
     from langchain_tts.search.state import Message
 
 _PATH = "/v1/completions"
 
 
-class ByTokens:
-    """Continues token ids exactly as they were generated.
-
-    Args:
-        pool: The servers.
-        model: The model's name there.
-        tokens: Its tokenizer.
-        window: Tokens of its context window.
-    """
-
-    def __init__(
-        self, pool: ServerPool, model: str, tokens: ServerTokens, window: int
-    ) -> None:
-        """Send nothing yet."""
-        self._pool = pool
-        self._model = model
-        self._tokens = tokens
-        self._window = window
+class ByTokens(ServerWay):
+    """Continues token ids exactly as they were generated."""
 
     async def works(self) -> bool:
         """Whether the servers take token ids and return them."""
         body = {
-            "model": self._model,
-            "prompt": await self._tokens.call(self._tokens.encode, "1"),
+            "model": self.model,
+            "prompt": await self.tokens.call(self.tokens.encode, "1"),
             "max_tokens": 1,
             "temperature": 0.0,
             "logprobs": 0,
             "return_token_ids": True,
         }
         try:
-            answer = await self._pool.request(_PATH, body)
+            answer = await self.pool.request(_PATH, body)
         except ServerRefusedError:
             return False
         try:
@@ -88,13 +71,13 @@ class ByTokens:
         samples: list[Written] = []
         for place, part in enumerate(parts):
             sample = part
-            while is_blank_step(cast("StepRule", self._tokens.rule), sample):
+            while is_blank_step(cast("StepRule", self.tokens.rule), sample):
                 sample, more = await self._after_blank(request, sample, seed + place)
                 batch = batch.plus(more)
             samples.append(sample)
-        (read,) = await self._tokens.call(
+        (read,) = await self.tokens.call(
             read_samples,
-            cast("ModelTokenizer", self._tokens),
+            cast("ModelTokenizer", self.tokens),
             [(request["by_step"], samples)],
         )
         return Batch(read, batch.computed, batch.cached, batch.generated)
@@ -108,19 +91,19 @@ class ByTokens:
             PromptTooLongError: If they do not fit.
             ServerError: If no server answers.
         """
-        chat = await self._tokens.call(self._tokens.chat_ids, messages)
+        chat = await self.tokens.call(self.tokens.chat_ids, messages)
         before = [*chat, *prefix]
         prompt = [*before, *ids]
         # The endpoint generates a token, wanted or not.
-        room_for(len(prompt), self._window, self._model)
+        room_for(len(prompt), self.window, self.model)
         body = {
-            "model": self._model,
+            "model": self.model,
             "prompt": prompt,
             "max_tokens": 1,
             "temperature": 0.0,
             "prompt_logprobs": 0,
         }
-        answer = await self._pool.request(_PATH, body)
+        answer = await self.pool.request(_PATH, body)
         try:
             told = answer["choices"][0]["prompt_logprobs"][len(before) :]
             return math.fsum(
@@ -128,25 +111,25 @@ class ByTokens:
                 for token, entry in zip(ids, told, strict=True)
             )
         except (KeyError, IndexError, TypeError, ValueError):
-            msg = f"{self._pool.name} did not return the prompt's log-probabilities"
+            msg = f"{self.pool.name} did not return the prompt's log-probabilities"
             raise ServerError(msg) from None
 
     async def _write(
         self, request: GenerationRequest, seed: int, n: int
     ) -> tuple[list[Written], Batch]:
         """Send one request."""
-        chat = await self._tokens.call(self._tokens.chat_ids, request["messages"])
+        chat = await self.tokens.call(self.tokens.chat_ids, request["messages"])
         prompt = chat + request["prefix"]
-        room = room_for(len(prompt), self._window, self._model)
+        room = room_for(len(prompt), self.window, self.model)
         body = {
             **sampling(request, seed, n, min(request["max_tokens"], room)),
             **streaming(request),
-            "model": self._model,
+            "model": self.model,
             "prompt": prompt,
             "return_token_ids": True,
             "logprobs": 0,
         }
-        events, complete = await self._pool.events(
+        events, complete = await self.pool.events(
             _PATH,
             body,
             deadline=request["deadline"],
@@ -155,7 +138,7 @@ class ByTokens:
         )
         parts = read_completion(events, n)
         for one in parts:
-            self._tokens.learn(one.ids, one.pieces, ended=one.ended)
+            self.tokens.learn(one.ids, one.pieces, ended=one.ended)
         generated = sum(len(one.ids) for one in parts)
         batch = Batch([], *read_usage(events, len(prompt)), generated)
         return [one.written(cut=not complete) for one in parts], batch

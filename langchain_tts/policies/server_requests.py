@@ -11,7 +11,9 @@ from langchain_tts.policies.base import STEP_DELIMITER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from langchain_tts.engines.server import ServerPool
     from langchain_tts.policies.base import GenerationRequest, Sample
+    from langchain_tts.policies.server_tokens import ServerTokens
     from langchain_tts.search.state import FinishReason
 
 _AFFINITY_TOKENS = 16
@@ -24,6 +26,23 @@ first event tells how much of the prompt was cached."""
 _NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """The distribution as it is. A server would apply what generation_config.json says, and
 log-probabilities would not be those that samples were drawn with."""
+
+
+@dataclass
+class ServerWay:
+    """A way to have servers write.
+
+    Args:
+        pool: The servers.
+        model: The model's name there.
+        tokens: Its tokenizer.
+        window: Tokens of its context window.
+    """
+
+    pool: ServerPool
+    model: str
+    tokens: ServerTokens
+    window: int
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from langchain_tts.policies.base import Sample, Step
 from langchain_tts.policies.server_messages import openai_messages
 from langchain_tts.policies.server_requests import (
     Batch,
+    ServerWay,
     affinity,
     read_usage,
     reason,
@@ -26,9 +27,7 @@ from langchain_tts.search.turns import InvalidCall, tools_of, write_turn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langchain_tts.engines.server import ServerPool
     from langchain_tts.policies.base import GenerationRequest
-    from langchain_tts.policies.server_tokens import ServerTokens
     from langchain_tts.search.state import FinishReason
     from langchain_tts.search.turns import TurnRule
 
@@ -38,7 +37,7 @@ _SCHEMA_WORDS = ("response_format", "schema", "structured", "grammar")
 """One of them is in what a server says of a schema that it cannot keep to."""
 
 
-class ByTurns:
+class ByTurns(ServerWay):
     """Samples turns: text, tool calls that the server has parsed, or both.
 
     The calls are written as Hermes models write them, whatever the model wrote; one
@@ -52,22 +51,7 @@ class ByTurns:
     (`return_token_ids` of vLLM), else those of the text. Log-probabilities are the
     server's, of the tokens that were sampled, and 0 where it tells none. Where a turn
     has to fit a grammar, vLLM's are among the tokens that the grammar allows.
-
-    Args:
-        pool: The servers.
-        model: The model's name there.
-        tokens: Its tokenizer.
-        window: Tokens of its context window.
     """
-
-    def __init__(
-        self, pool: ServerPool, model: str, tokens: ServerTokens, window: int
-    ) -> None:
-        """Send nothing yet."""
-        self._pool = pool
-        self._model = model
-        self._tokens = tokens
-        self._window = window
 
     async def write(self, request: GenerationRequest, seed: int, n: int) -> Batch:
         """Sample n turns with consecutive seeds.
@@ -78,13 +62,13 @@ class ByTurns:
             ServerError: If no server answers.
             ServerRefusedError: If the server refuses it, e.g. a schema.
         """
-        tokens = self._tokens
+        tokens = self.tokens
         prompt = len(await tokens.call(tokens.chat_ids, request["messages"]))
-        room = room_for(prompt, self._window, self._model)
+        room = room_for(prompt, self.window, self.model)
         limit = min(request["max_tokens"], room)
         body = {
             **sampling(request, seed, n, limit),
-            "model": self._model,
+            "model": self.model,
             "messages": openai_messages(request["messages"]),
             "logprobs": True,
             "return_token_ids": True,
@@ -109,9 +93,9 @@ class ByTurns:
         """What the server sent, and whether that is all."""
         home = affinity(request)
         if request["deadline"] is None:
-            answer = await self._pool.request(_PATH, body, affinity=home, load=n)
+            answer = await self.pool.request(_PATH, body, affinity=home, load=n)
             return [answer], True
-        return await self._pool.events(
+        return await self.pool.events(
             _PATH,
             body | streaming(request),
             deadline=request["deadline"],
@@ -126,8 +110,8 @@ class ByTurns:
             return Sample(steps=[], finish_reason=why)
         ids = turn.ids
         if not ids:
-            ids = await self._tokens.call(self._tokens.encode, text)
-            ids = ids + self._tokens.end if why == "stop" else ids
+            ids = await self.tokens.call(self.tokens.encode, text)
+            ids = ids + self.tokens.end if why == "stop" else ids
         step = Step(text=text, token_ids=ids, logprob=math.fsum(turn.logprobs))
         return Sample(steps=[step], finish_reason=why)
 

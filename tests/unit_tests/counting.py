@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from langchain_tts import TTSChatModel
 from langchain_tts.policies.base import (
     Generation,
     GenerationRequest,
@@ -99,3 +100,14 @@ class KnowingPrm(RewardModel):
             cached_tokens=0,
             dropped_steps=0,
         )
+
+
+def counting_model(**changes: Any) -> TTSChatModel:
+    """A chat model of these two, with a seed."""
+    settings: dict[str, Any] = {
+        "policy": CountingPolicy(),
+        "prm": KnowingPrm(),
+        "budget": 8,
+        "seed": 1,
+    }
+    return TTSChatModel(**{**settings, **changes})

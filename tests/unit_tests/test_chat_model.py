@@ -29,7 +29,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from langchain_tts import Budget, TTSChatModel
-from tests.unit_tests.counting import CountingPolicy, KnowingPrm
+from tests.unit_tests.counting import CountingPolicy, KnowingPrm, counting_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,16 +76,6 @@ class ChatModelStarts(BaseCallbackHandler):
         self.starts += 1
 
 
-def _model(**changes: Any) -> TTSChatModel:
-    settings: dict[str, Any] = {
-        "policy": CountingPolicy(),
-        "prm": KnowingPrm(),
-        "budget": 8,
-        "seed": 1,
-    }
-    return TTSChatModel(**{**settings, **changes})
-
-
 def _search(message: object) -> dict[str, Any]:
     assert isinstance(message, AIMessage)
     search: dict[str, Any] = message.response_metadata["tts"]
@@ -93,13 +83,13 @@ def _search(message: object) -> dict[str, Any]:
 
 
 def test_the_answer_is_the_winning_trajectory() -> None:
-    message = _model().invoke(QUESTION)
+    message = counting_model().invoke(QUESTION)
     assert message.text == SOLUTION
     assert message.response_metadata["model_name"] == "counting"
 
 
 def test_metadata_reports_the_search_without_its_tree() -> None:
-    search = _search(_model(strategy="best_of_n").invoke(QUESTION))
+    search = _search(counting_model(strategy="best_of_n").invoke(QUESTION))
     assert search["answer"] == "42"
     assert search["strategy"] == "best_of_n"
     assert search["budget"] == {
@@ -119,7 +109,7 @@ def test_metadata_reports_the_search_without_its_tree() -> None:
 
 
 def test_usage_counts_every_policy_token_of_the_search() -> None:
-    message = _model(strategy="best_of_n").invoke(QUESTION)
+    message = counting_model(strategy="best_of_n").invoke(QUESTION)
     # 8 answers of 3 steps of 2 tokens; 3 words of prompt, read once for all samples.
     assert message.usage_metadata == {
         "input_tokens": 3,
@@ -130,7 +120,7 @@ def test_usage_counts_every_policy_token_of_the_search() -> None:
 
 
 def test_generate_gives_all_candidates_best_first() -> None:
-    model = _model(strategy="best_of_n", vote="max")
+    model = counting_model(strategy="best_of_n", vote="max")
     generations = model.generate([[HumanMessage(QUESTION)]]).generations[0]
     assert len(generations) == 8
     scores = [(g.generation_info or {})["score"] for g in generations]
@@ -143,18 +133,18 @@ def test_generate_gives_all_candidates_best_first() -> None:
 
 
 async def test_async_gives_the_same_message() -> None:
-    model = _model()
+    model = counting_model()
     first, second = model.invoke(QUESTION), await model.ainvoke(QUESTION)
     assert first.text == second.text
     assert first.usage_metadata == second.usage_metadata
 
 
 async def test_sync_calls_work_inside_a_running_loop() -> None:
-    assert _model().invoke(QUESTION).text == SOLUTION
+    assert counting_model().invoke(QUESTION).text == SOLUTION
 
 
 def test_batch_and_threads() -> None:
-    model = _model()
+    model = counting_model()
     messages = model.batch([QUESTION] * 5)
     assert [message.text for message in messages] == [SOLUTION] * 5
     with ThreadPoolExecutor(4) as pool:
@@ -163,12 +153,14 @@ def test_batch_and_threads() -> None:
 
 
 async def test_many_async_calls_at_once() -> None:
-    messages = await asyncio.gather(*(_model().ainvoke(QUESTION) for _ in range(10)))
+    messages = await asyncio.gather(
+        *(counting_model().ainvoke(QUESTION) for _ in range(10))
+    )
     assert {message.text for message in messages} == {SOLUTION}
 
 
 def test_a_stream_has_the_text_in_pieces_and_one_chunk_with_usage() -> None:
-    chunks = list(_model().stream(QUESTION))
+    chunks = list(counting_model().stream(QUESTION))
     assert "".join(chunk.text for chunk in chunks) == SOLUTION
     assert sum(chunk.usage_metadata is not None for chunk in chunks) == 1
     assert chunks[-1].chunk_position == "last"
@@ -180,18 +172,20 @@ def test_a_stream_has_the_text_in_pieces_and_one_chunk_with_usage() -> None:
 
 
 async def test_an_async_stream_is_the_same() -> None:
-    chunks = [chunk async for chunk in _model().astream(QUESTION)]
+    chunks = [chunk async for chunk in counting_model().astream(QUESTION)]
     assert "".join(chunk.text for chunk in chunks) == SOLUTION
 
 
 @pytest.mark.parametrize("budget", [4, "4", {"samples": 4}, Budget(4)])
 def test_budgets_in_any_form(budget: Any) -> None:
-    search = _search(_model(budget=budget, strategy="best_of_n").invoke(QUESTION))
+    search = _search(
+        counting_model(budget=budget, strategy="best_of_n").invoke(QUESTION)
+    )
     assert search["spent"]["samples"] == 4
 
 
 def test_search_parameters_can_be_set_for_one_call() -> None:
-    model = _model(strategy="best_of_n")
+    model = counting_model(strategy="best_of_n")
     search = _search(model.invoke(QUESTION, budget=2, seed=5, vote="majority"))
     assert search["budget"]["samples"] == 2
     assert (search["seed"], search["vote"]) == (5, "majority")
@@ -202,13 +196,13 @@ def test_search_parameters_can_be_set_for_one_call() -> None:
 
 def test_another_model_can_be_set_for_one_call() -> None:
     other = CountingPolicy(steps=1, name="short")
-    message = _model().invoke(QUESTION, model=other)
+    message = counting_model().invoke(QUESTION, model=other)
     assert message.text == r"Answer: \boxed{42}"
     assert message.response_metadata["model_name"] == "short"
 
 
 def test_configurable_fields() -> None:
-    model = _model(strategy="best_of_n").configurable_fields(
+    model = counting_model(strategy="best_of_n").configurable_fields(
         budget=ConfigurableField(id="budget")
     )
     message = model.with_config(configurable={"budget": 2}).invoke(QUESTION)
@@ -235,32 +229,32 @@ def test_bad_parameters_are_refused_at_once(
     field: str, value: object, expected: str
 ) -> None:
     with pytest.raises(ValueError, match=expected):
-        _model(**{field: value})
+        counting_model(**{field: value})
     with pytest.raises(ValueError, match=expected):
-        _model().invoke(QUESTION, **{field: value})  # type: ignore[arg-type]
+        counting_model().invoke(QUESTION, **{field: value})  # type: ignore[arg-type]
 
 
 def test_unknown_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="num_beams"):
-        _model(num_beams=4)
+        counting_model(num_beams=4)
     with pytest.raises(ValueError, match=r"unknown argument 'num_beams'.*beam_width"):
-        _model().invoke(QUESTION, num_beams=4)
+        counting_model().invoke(QUESTION, num_beams=4)
 
 
 def test_an_empty_question_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
-        _model().invoke("  ")
+        counting_model().invoke("  ")
 
 
 def test_the_text_ends_before_a_stop_sequence() -> None:
-    assert _model(stop=["step 2"]).invoke(QUESTION).text == "step 1\n\n"
-    assert _model(stop=["step 2"]).invoke(QUESTION, stop=["1"]).text == "step "
+    assert counting_model(stop=["step 2"]).invoke(QUESTION).text == "step 1\n\n"
+    assert counting_model(stop=["step 2"]).invoke(QUESTION, stop=["1"]).text == "step "
 
 
 def test_the_policy_gets_the_whole_conversation() -> None:
     policy = CountingPolicy()
     history = [SystemMessage("Count."), HumanMessage("Hi"), HumanMessage(QUESTION)]
-    _model(policy=policy).invoke(history)
+    counting_model(policy=policy).invoke(history)
     assert policy.requests[0]["messages"] == [
         {"role": "system", "content": "Count."},
         {"role": "user", "content": f"Hi\n\n{QUESTION}"},
@@ -268,7 +262,7 @@ def test_the_policy_gets_the_whole_conversation() -> None:
 
 
 def test_one_seed_gives_one_answer() -> None:
-    texts = {_model(seed=3).invoke(QUESTION).text for _ in range(3)}
+    texts = {counting_model(seed=3).invoke(QUESTION).text for _ in range(3)}
     assert len(texts) == 1
 
 
@@ -296,19 +290,21 @@ def test_one_seed_gives_one_answer() -> None:
 def test_whatever_changes_an_answer_has_its_own_place_in_a_cache(
     change: dict[str, Any],
 ) -> None:
-    assert _model()._get_llm_string() == _model()._get_llm_string()
-    assert _model(**change)._get_llm_string() != _model()._get_llm_string()
+    assert counting_model()._get_llm_string() == counting_model()._get_llm_string()
+    assert (
+        counting_model(**change)._get_llm_string() != counting_model()._get_llm_string()
+    )
 
 
 def test_models_without_a_name_never_share_a_cache_entry() -> None:
     first, second = CountingPolicy(name=None), CountingPolicy(name=None)
-    one, other = _model(policy=first), _model(policy=second)
+    one, other = counting_model(policy=first), counting_model(policy=second)
     assert one._get_llm_string() != other._get_llm_string()
 
 
 def test_a_cache_answers_the_same_call_and_no_other() -> None:
     policy = CountingPolicy()
-    model = _model(policy=policy, strategy="best_of_n", cache=InMemoryCache())
+    model = counting_model(policy=policy, strategy="best_of_n", cache=InMemoryCache())
     first = model.invoke(QUESTION)
     asked = len(policy.requests)
     assert model.invoke(QUESTION).text == first.text
@@ -355,7 +351,7 @@ def _astream(runnable: Runnable[Any, Any], value: Any, config: Any) -> None:
 def test_policy_and_prm_calls_are_nested_under_the_chat_model_run(
     call: Callable[[Runnable[Any, Any], Any, Any], None], place: str
 ) -> None:
-    model = _model()
+    model = counting_model()
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
     places: dict[str, Runnable[Any, Any]] = {
         "alone": model,
@@ -386,14 +382,14 @@ def test_policy_and_prm_calls_are_nested_under_the_chat_model_run(
 
 def test_an_applications_callbacks_see_one_chat_model_run() -> None:
     counter = ChatModelStarts()
-    _model().invoke(QUESTION, {"callbacks": [counter]})
+    counting_model().invoke(QUESTION, {"callbacks": [counter]})
     assert counter.starts == 1
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_search_longer_than_a_chains_recursion_limit(*, asynchronous: bool) -> None:
     # A chain puts LangChain's limit of 25 into the config of what it calls.
-    model = _model(policy=CountingPolicy(steps=40))
+    model = counting_model(policy=CountingPolicy(steps=40))
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
     chain = prompt | model | StrOutputParser()
     value = {"question": QUESTION}
@@ -404,14 +400,14 @@ def test_a_search_longer_than_a_chains_recursion_limit(*, asynchronous: bool) ->
 
 def test_streaming_handlers_do_not_cost_the_nesting() -> None:
     async def events() -> list[Any]:
-        return [event async for event in _model().astream_events(QUESTION)]
+        return [event async for event in counting_model().astream_events(QUESTION)]
 
     kinds = {event["event"] for event in asyncio.run(events())}
     assert {"on_chat_model_start", "on_chat_model_end"} <= kinds
 
 
 def test_langsmith_parameters_name_the_policy() -> None:
-    params = _model(temperature=0.5, max_tokens=99, stop=["x"])._get_ls_params()
+    params = counting_model(temperature=0.5, max_tokens=99, stop=["x"])._get_ls_params()
     assert params == {
         "ls_provider": "langchain_tts",
         "ls_model_name": "counting",
@@ -423,7 +419,7 @@ def test_langsmith_parameters_name_the_policy() -> None:
 
 
 def test_an_outer_graph_streams_the_answer_and_no_discarded_candidate() -> None:
-    graph = _graph(_model())
+    graph = _graph(counting_model())
     value = {"messages": [HumanMessage(QUESTION)]}
     parts: Iterator[Any] = graph.stream(value, stream_mode="messages")
     messages = [message for message, _ in parts]
@@ -433,7 +429,7 @@ def test_an_outer_graph_streams_the_answer_and_no_discarded_candidate() -> None:
 
 def test_an_outer_graphs_checkpoints_hold_no_search() -> None:
     memory = InMemorySaver()
-    graph = _graph(_model(), memory)
+    graph = _graph(counting_model(), memory)
     config: RunnableConfig = {"configurable": {"thread_id": "1"}}
     graph.invoke({"messages": [HumanMessage(QUESTION)]}, config)
     spaces = {

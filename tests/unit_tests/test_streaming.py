@@ -25,7 +25,7 @@ from langchain_tts.strategies import (
     get_strategy,
     step_strategy,
 )
-from tests.unit_tests.counting import CountingPolicy, KnowingPrm
+from tests.unit_tests.counting import CountingPolicy, counting_model
 from tests.unit_tests.fakes import TreePolicy, TreePrm, random_language
 from tests.unit_tests.scripted import ScriptedPolicy
 
@@ -41,16 +41,6 @@ QUESTION = "What is 6*7?"
 PIECES = ["step 1", "\n\nstep 2", "\n\nAnswer: \\boxed{4", "2}"]
 """All candidates write the same steps; one in three answers 41."""
 SOLUTION = "".join(PIECES)
-
-
-def _model(**changes: Any) -> TTSChatModel:
-    settings: dict[str, Any] = {
-        "policy": CountingPolicy(),
-        "prm": KnowingPrm(),
-        "budget": 8,
-        "seed": 1,
-    }
-    return TTSChatModel(**{**settings, **changes})
 
 
 def _texts(chunks: Sequence[AIMessageChunk]) -> list[str]:
@@ -76,17 +66,19 @@ def _timeless(message: AIMessage) -> dict[str, Any]:
 
 
 def test_text_comes_as_soon_as_all_candidates_share_it() -> None:
-    assert _texts(list(_model().stream(QUESTION))) == PIECES
+    assert _texts(list(counting_model().stream(QUESTION))) == PIECES
 
 
 async def test_an_async_stream_is_the_same() -> None:
-    assert _texts([chunk async for chunk in _model().astream(QUESTION)]) == PIECES
+    assert (
+        _texts([chunk async for chunk in counting_model().astream(QUESTION)]) == PIECES
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_a_stream_adds_up_to_what_invoke_gives(strategy: str) -> None:
     # Watched subtrees advance together, so that the others are told to do so here.
-    model = _model(strategy=strategy, parameters={"lockstep": True})
+    model = counting_model(strategy=strategy, parameters={"lockstep": True})
     whole = _timeless(model.invoke(QUESTION))
     for chunks in (
         list(model.stream(QUESTION)),
@@ -104,29 +96,29 @@ async def test_a_stream_adds_up_to_what_invoke_gives(strategy: str) -> None:
 
 @pytest.mark.parametrize("strategy", ["mcts", "best_first", "levin", "greedy"])
 def test_what_may_begin_anew_is_streamed_at_the_end(strategy: str) -> None:
-    texts = _texts(list(_model(strategy=strategy).stream(QUESTION)))
+    texts = _texts(list(counting_model(strategy=strategy).stream(QUESTION)))
     assert len(texts) == 1
 
 
 @pytest.mark.parametrize("strategy", ["majority_vote", "best_of_n", "revision"])
 def test_whole_answers_are_streamed_once_all_of_them_are_there(strategy: str) -> None:
-    texts = _texts(list(_model(strategy=strategy).stream(QUESTION)))
+    texts = _texts(list(counting_model(strategy=strategy).stream(QUESTION)))
     assert texts == ["".join(PIECES[:3]), PIECES[3]]
 
 
 def test_a_stream_ends_before_a_stop_sequence_and_holds_its_beginning_back() -> None:
-    model = _model(stop=["\n\nstep 3", "boxed"])
+    model = counting_model(stop=["\n\nstep 3", "boxed"])
     assert _texts(list(model.stream(QUESTION))) == [
         "step 1",
         "\n\nstep 2",
         "\n\nAnswer: \\",
     ]
-    model = _model(stop=["1\n\nstep 2"])
+    model = counting_model(stop=["1\n\nstep 2"])
     assert _texts(list(model.stream(QUESTION))) == ["step "]
 
 
 def test_reasoning_is_streamed_with_the_answer() -> None:
-    model = _model(reasoning=True)
+    model = counting_model(reasoning=True)
     chunks = list(model.stream(QUESTION))
     assert len(chunks) == 1
     assert chunks[0].content == model.invoke(QUESTION).content
@@ -140,7 +132,7 @@ def add(number: int) -> int:
 
 @pytest.mark.parametrize("strategy", ["greedy", "majority_vote", "beam_search"])
 def test_a_turn_with_tool_calls_comes_whole(strategy: str) -> None:
-    model = _model(policy=ScriptedPolicy(), prm=None, strategy=strategy)
+    model = counting_model(policy=ScriptedPolicy(), prm=None, strategy=strategy)
     bound = model.bind_tools([add], tool_choice="any")
     asked = "Call 'add' with 3."
     whole = bound.invoke(asked)
@@ -153,7 +145,7 @@ def test_a_turn_with_tool_calls_comes_whole(strategy: str) -> None:
 
 
 async def test_streams_of_content_blocks_are_streams_of_the_same_text() -> None:
-    model = _model(output_version="v1")
+    model = counting_model(output_version="v1")
     chunks = list(model.stream(QUESTION))
     later = [chunk async for chunk in model.astream(QUESTION)]
     for merged in (_merged(chunks), _merged(later)):
@@ -180,7 +172,7 @@ class SlowPolicy(CountingPolicy):
 
 def test_chunks_come_while_the_search_is_running() -> None:
     policy = SlowPolicy(steps=3)
-    chunks = _model(policy=policy).stream(QUESTION)
+    chunks = counting_model(policy=policy).stream(QUESTION)
     for call, text in enumerate(PIECES[:3], start=1):
         policy.go.release()
         assert next(chunks).text == text
@@ -191,7 +183,7 @@ def test_chunks_come_while_the_search_is_running() -> None:
 
 async def test_async_chunks_come_while_the_search_is_running() -> None:
     policy = SlowPolicy(steps=3)
-    async with aclosing(_astream(_model(policy=policy))) as chunks:
+    async with aclosing(_astream(counting_model(policy=policy))) as chunks:
         for call, text in enumerate(PIECES[:3], start=1):
             policy.go.release()
             assert (await anext(chunks)).text == text
@@ -205,7 +197,7 @@ def _astream(model: TTSChatModel) -> Any:
 @pytest.mark.parametrize("place", ["alone", "chain"])
 def test_a_stream_that_is_closed_ends_the_search(place: str) -> None:
     policy = CountingPolicy(steps=9)
-    model = _model(policy=policy)
+    model = counting_model(policy=policy)
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
     # Behind a parser LangChain's own sync chain reads a closed stream to its end.
     runnable: Any = model if place == "alone" else prompt | model
@@ -218,7 +210,7 @@ def test_a_stream_that_is_closed_ends_the_search(place: str) -> None:
 @pytest.mark.parametrize("place", ["alone", "chain"])
 async def test_an_async_stream_that_is_closed_ends_the_search(place: str) -> None:
     policy = CountingPolicy(steps=9)
-    model = _model(policy=policy)
+    model = counting_model(policy=policy)
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
     runnable: Any = model if place == "alone" else prompt | model | StrOutputParser()
     value = QUESTION if place == "alone" else {"question": QUESTION}
@@ -247,7 +239,7 @@ class NeverPolicy(CountingPolicy):
 @pytest.mark.parametrize("call", ["astream", "ainvoke", "ainvoke and read"])
 async def test_a_cancelled_call_cancels_the_policys_work(call: str) -> None:
     policy = NeverPolicy()
-    model = _model(policy=policy)
+    model = counting_model(policy=policy)
 
     async def consume() -> None:
         if call == "ainvoke":
@@ -287,7 +279,7 @@ class Reading(BaseCallbackHandler):
 async def test_a_handler_that_reads_chunks_has_them_of_an_invoked_model(
     changes: dict[str, Any],
 ) -> None:
-    model = _model(**changes)
+    model = counting_model(**changes)
     for asynchronous in (False, True):
         reader = Reading()
         config: Any = {"callbacks": [reader]}
@@ -304,7 +296,7 @@ async def test_a_handler_that_reads_chunks_has_them_of_an_invoked_model(
 def test_a_model_that_is_not_to_stream_does_not() -> None:
     for changes in ({"disable_streaming": True}, {"streaming": False}):
         reader = Reading()
-        message = _model(**changes).invoke(QUESTION, {"callbacks": [reader]})
+        message = counting_model(**changes).invoke(QUESTION, {"callbacks": [reader]})
         assert message.text == SOLUTION
         assert reader.chunks == []
 
@@ -320,7 +312,7 @@ def _graph(model: TTSChatModel) -> CompiledStateGraph[Any, Any, Any, Any]:
 @pytest.mark.parametrize("subgraphs", [False, True])
 def test_a_graph_that_streams_messages_has_the_answer_once(*, subgraphs: bool) -> None:
     value = {"messages": [HumanMessage(QUESTION)]}
-    parts: Any = _graph(_model()).stream(
+    parts: Any = _graph(counting_model()).stream(
         value, stream_mode="messages", subgraphs=subgraphs
     )
     messages = [part[1][0] if subgraphs else part[0] for part in parts]
@@ -330,7 +322,7 @@ def test_a_graph_that_streams_messages_has_the_answer_once(*, subgraphs: bool) -
 
 async def test_events_have_the_text_in_pieces() -> None:
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
-    chain = prompt | _model() | StrOutputParser()
+    chain = prompt | counting_model() | StrOutputParser()
     events = [event async for event in chain.astream_events({"question": QUESTION})]
     chunks = [e["data"] for e in events if e["event"] == "on_chat_model_stream"]
     assert _texts([data["chunk"] for data in chunks if "chunk" in data]) == PIECES
@@ -361,12 +353,12 @@ def own() -> Iterator[str]:
 
 
 def test_a_strategy_of_ones_own_is_streamed_at_the_end(own: str) -> None:
-    assert _texts(list(_model(strategy=own).stream(QUESTION))) == [SOLUTION]
+    assert _texts(list(counting_model(strategy=own).stream(QUESTION))) == [SOLUTION]
 
 
 def test_a_strategy_that_is_less_sure_than_it_says_is_an_error(fickle: str) -> None:
     policy = TreePolicy(random_language(5, depth=5))
-    model = _model(policy=policy, prm=TreePrm(), strategy=fickle, seed=3)
+    model = counting_model(policy=policy, prm=TreePrm(), strategy=fickle, seed=3)
     expected = r"'fickle' is registered with certainty='frontier'.*certainty='end'"
     with pytest.raises(StrategyError, match=expected):
         _ = [list(model.stream(QUESTION, seed=seed)) for seed in range(20)]

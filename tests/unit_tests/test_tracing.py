@@ -17,7 +17,7 @@ from langchain_core.tracers import BaseTracer
 from langchain_core.tracers.context import tracing_v2_enabled
 
 from langchain_tts import TTSChatModel
-from tests.unit_tests.counting import CountingPolicy, KnowingPrm
+from tests.unit_tests.counting import counting_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,16 +53,6 @@ class Recorder(BaseTracer):
 
     def named(self, name: str) -> list[Run]:
         return [run for run in self.runs.values() if run.name == name]
-
-
-def _model(**changes: Any) -> TTSChatModel:
-    settings: dict[str, Any] = {
-        "policy": CountingPolicy(),
-        "prm": KnowingPrm(),
-        "budget": 8,
-        "seed": 1,
-    }
-    return TTSChatModel(**{**settings, **changes})
 
 
 def _invoke(runnable: Runnable[Any, Any], value: Any, config: Any) -> None:
@@ -143,7 +133,7 @@ def test_one_answer_is_one_tree_with_every_call_of_a_model_in_it(
     call: Callable[[Runnable[Any, Any], Any, Any], None], place: str
 ) -> None:
     recorder = Recorder()
-    runnable, value = _placed(place, _model())
+    runnable, value = _placed(place, counting_model())
     call(
         runnable,
         value,
@@ -177,7 +167,7 @@ def test_one_answer_is_one_tree_with_every_call_of_a_model_in_it(
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_batch_has_a_tree_for_each_answer(*, asynchronous: bool) -> None:
     recorder = Recorder()
-    model: Runnable[Any, Any] = _model()
+    model: Runnable[Any, Any] = counting_model()
     if asynchronous:
         asyncio.run(model.abatch([QUESTION] * 4, {"callbacks": [recorder]}))
     else:
@@ -194,7 +184,7 @@ def test_a_batch_has_a_tree_for_each_answer(*, asynchronous: bool) -> None:
 def test_usage_is_counted_once(
     call: Callable[[Runnable[Any, Any], Any, Any], None], place: str
 ) -> None:
-    model = _model()
+    model = counting_model()
     message = model.invoke(QUESTION)
     handler = UsageMetadataCallbackHandler()
     runnable, value = _placed(place, model)
@@ -208,7 +198,7 @@ def test_usage_is_counted_once(
 def test_an_agents_messages_are_the_answers_and_no_candidates(
     *, subgraphs: bool
 ) -> None:
-    agent, value = _placed("agent", _model())
+    agent, value = _placed("agent", counting_model())
     assert hasattr(agent, "get_state")
     parts: Any = agent.stream(value, stream_mode="messages", subgraphs=subgraphs)
     messages = [(part[1] if subgraphs else part)[0] for part in parts]
@@ -220,7 +210,7 @@ def test_an_agents_messages_are_the_answers_and_no_candidates(
 def test_a_run_that_fails_is_one_tree_that_says_why() -> None:
     recorder = Recorder()
     with pytest.raises(ValueError, match="empty"):
-        _model().invoke(" ", {"callbacks": [recorder]})
+        counting_model().invoke(" ", {"callbacks": [recorder]})
     [tree] = recorder.trees
     assert "empty" in (tree.error or "")
 
@@ -245,7 +235,7 @@ def test_langsmith_sees_one_tree(
     call: Callable[[Runnable[Any, Any], Any, Any], None], place: str
 ) -> None:
     client: Any = FakeLangSmith()
-    runnable, value = _placed(place, _model())
+    runnable, value = _placed(place, counting_model())
     with tracing_v2_enabled(project_name="tests", client=client):
         call(runnable, value, None)
     sent = client.created

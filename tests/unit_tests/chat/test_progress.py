@@ -22,7 +22,7 @@ from langchain_tts._chat.progress import EVENT
 from langchain_tts.search.state import path
 from langchain_tts.strategies import STRATEGIES
 from langchain_tts.strategies.run import solve
-from tests.unit_tests.counting import CountingPolicy, KnowingPrm
+from tests.unit_tests.counting import counting_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,16 +79,6 @@ class Deaf(BaseCallbackHandler):
         pytest.fail("it said that it would not listen")
 
 
-def _model(**changes: Any) -> TTSChatModel:
-    settings: dict[str, Any] = {
-        "policy": CountingPolicy(),
-        "prm": KnowingPrm(),
-        "budget": 8,
-        "seed": 1,
-    }
-    return TTSChatModel(**{**settings, **changes})
-
-
 def _invoke(model: Any, value: Any, config: Any) -> None:
     model.invoke(value, config)
 
@@ -117,7 +107,7 @@ def test_a_handler_is_told_of_every_superstep(
     call: Callable[[Any, Any, Any], None],
 ) -> None:
     listener = Listener()
-    call(_model(), QUESTION, {"callbacks": [listener], "tags": ["mine"]})
+    call(counting_model(), QUESTION, {"callbacks": [listener], "tags": ["mine"]})
     nodes = ["propose", "score", "select"]
     assert [r["node"] for r in listener.reports] == [*nodes * 3, "aggregate"]
     assert [r["round"] for r in listener.reports] == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
@@ -135,7 +125,7 @@ def test_a_handler_is_told_of_every_superstep(
 
 def test_a_report_is_plain_json_with_all_that_was_spent_so_far() -> None:
     listener = Listener()
-    _model().invoke(QUESTION, {"callbacks": [listener]})
+    counting_model().invoke(QUESTION, {"callbacks": [listener]})
     assert json.loads(json.dumps(listener.reports)) == listener.reports
     assert {frozenset(r) for r in listener.reports} == {
         frozenset(
@@ -169,7 +159,7 @@ def test_a_report_is_plain_json_with_all_that_was_spent_so_far() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_reports_add_up_to_the_whole_tree(strategy: str) -> None:
-    model = _model(strategy=strategy)
+    model = counting_model(strategy=strategy)
     listener = Listener()
     model.invoke(QUESTION, {"callbacks": [listener]})
     known = {c["id"]: c for r in listener.reports for c in r["candidates"]}
@@ -202,19 +192,19 @@ def test_nobody_who_listens_costs_nothing(
     monkeypatch.setattr(watching, "watch", refuse)
     monkeypatch.setattr(watching, "awatch", refuse)
     # Of this strategy nothing is certain before the end, so a stream needs no watching.
-    model = _model(strategy="mcts")
+    model = counting_model(strategy="mcts")
     call(model, QUESTION, {"callbacks": callbacks})
     if call in (_invoke, _ainvoke):
-        call(_model(), QUESTION, {"callbacks": callbacks})
-        call(_graph(_model()), _asked(), {"callbacks": callbacks})
+        call(counting_model(), QUESTION, {"callbacks": callbacks})
+        call(_graph(counting_model()), _asked(), {"callbacks": callbacks})
 
 
 async def test_async_handlers_and_event_streams_are_told() -> None:
     listener = AsyncListener()
-    await _model().ainvoke(QUESTION, {"callbacks": [listener]})
+    await counting_model().ainvoke(QUESTION, {"callbacks": [listener]})
     assert len(listener.reports) == 10
     prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
-    chain = prompt | _model() | StrOutputParser()
+    chain = prompt | counting_model() | StrOutputParser()
     events = [event async for event in chain.astream_events({"question": QUESTION})]
     told = [event for event in events if event["event"] == "on_custom_event"]
     assert [event["name"] for event in told] == [EVENT] * 10
@@ -233,7 +223,7 @@ def test_a_listener_that_fails_does_not_end_the_search(
             raise ValueError(msg)
 
     with caplog.at_level(logging.WARNING):
-        message = _model().invoke(QUESTION, {"callbacks": [Failing()]})
+        message = counting_model().invoke(QUESTION, {"callbacks": [Failing()]})
     assert message.text == SOLUTION
     assert "no more, please" in caplog.text
 
@@ -241,7 +231,7 @@ def test_a_listener_that_fails_does_not_end_the_search(
         raise_error = True
 
     with pytest.raises(ValueError, match="no more, please"):
-        _model().invoke(QUESTION, {"callbacks": [Strict()]})
+        counting_model().invoke(QUESTION, {"callbacks": [Strict()]})
 
 
 # Graphs around the model
@@ -288,7 +278,7 @@ def _streaming_graph(model: TTSChatModel) -> CompiledStateGraph[Any, Any, Any, A
 def test_a_graph_that_streams_custom_data_is_told(
     make: Callable[[TTSChatModel], Any], *, asynchronous: bool, subgraphs: bool
 ) -> None:
-    graph = make(_model())
+    graph = make(counting_model())
     options: Any = {"stream_mode": "custom", "subgraphs": subgraphs}
 
     async def consume() -> list[Any]:
@@ -312,14 +302,14 @@ def test_a_graph_that_streams_nothing_custom_is_not_written_to(
 ) -> None:
     refuse = partial(pytest.fail, "the search was watched, but nobody listens")
     monkeypatch.setattr(watching, "watch", refuse)
-    agent: Any = _agent(_model())
+    agent: Any = _agent(counting_model())
     for mode in ("values", "updates"):
         assert list(agent.stream(_asked(), stream_mode=mode))
 
 
 def test_calls_at_once_can_be_told_apart() -> None:
     def answer(state: MessagesState) -> dict[str, Any]:
-        return {"messages": _model().batch([state["messages"]] * 3)}
+        return {"messages": counting_model().batch([state["messages"]] * 3)}
 
     graph = StateGraph(MessagesState).add_node("answer", answer)
     compiled: Any = graph.add_edge(START, "answer").add_edge("answer", END).compile()
