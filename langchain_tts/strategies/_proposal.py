@@ -26,7 +26,7 @@ from langchain_tts.strategies._admission import Expansion, Fitted, fit
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._outcome import POLICY_LOST, lost_verifier
 from langchain_tts.strategies._setting import Setting
-from langchain_tts.strategies._tries import Generated
+from langchain_tts.strategies._tries import LATE, Generated
 from langchain_tts.strategies.state import SearchState
 
 FIRST_STEP_TOKENS = 128
@@ -349,9 +349,14 @@ class Proposal:
         why = describe(generated.problem)
         whole = self.first_place is None
         if whole and lost == wanted and self._hopeless(generated):
+            advice = (
+                f"give the search more than {self.setting.budget.seconds} seconds"
+                if generated.problem == LATE
+                else "check that the model runs, then ask again"
+            )
             msg = (
                 f"policy {self.setting.policy.name!r} failed on all {wanted} samples: "
-                f"{why}; check that the model runs, then ask again"
+                f"{why}; {advice}"
             )
             raise PolicyFailedError(msg)
         return [f"{lost} of {wanted} samples failed and were dropped: {why}"]

@@ -31,7 +31,8 @@ OVERTIME = 0.1
 """Share of a time limit after which a call that has not ended is given up. An engine
 that keeps to its deadline has handed over what it has by then."""
 
-_LATE = "it did not answer in the time that was left, and was given up"
+LATE = "it did not answer in the time that was left, and was given up"
+"""The problem of a call that has not ended when the search must."""
 
 _NOT_RETRIED = (ValueError, TypeError, CancelledError)
 """Wrong input stays wrong, and a cancelled call is not wanted any more."""
@@ -81,7 +82,7 @@ def generate(
         except _NOT_RETRIED:
             raise
         except Exception as error:  # noqa: BLE001 (whatever an engine raises)
-            problem = _LATE if _is_late(until) else error
+            problem = LATE if _is_late(until) else error
         else:
             told = (one["problem"] for one in generations if one.get("problem"))
             problem = next(told, "the engine returned no usable sample")
@@ -222,7 +223,7 @@ def verify(
         except _NOT_RETRIED:
             raise
         except Exception as error:  # noqa: BLE001 (whatever an engine raises)
-            problem = _LATE if _is_late(until) else error
+            problem = LATE if _is_late(until) else error
         else:
             cost = add_spent(cost, _prm_cost(scores, prm))
             if _usable(requests, scores):
