@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_tts.budget import Budget, BudgetError
     from langchain_tts.chat_model import TTSChatModel
     from langchain_tts.debugger import SearchDebugger
+    from langchain_tts.engines.errors import NoToolsError
     from langchain_tts.policies import resolve_policy
     from langchain_tts.policies.base import Policy
     from langchain_tts.rewards import resolve_prm
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
         register_strategy,
         step_strategy,
     )
+    from langchain_tts.strategies._calls import PolicyFailedError
+    from langchain_tts.strategies._proposal import QuestionError
+    from langchain_tts.strategies._setting import MissingVerifierError
     from langchain_tts.strategies.context import SearchContext
     from langchain_tts.strategies.run import (
         asolve,
@@ -43,7 +47,11 @@ __all__ = [
     "BudgetRule",
     "Candidate",
     "Message",
+    "MissingVerifierError",
+    "NoToolsError",
     "Policy",
+    "PolicyFailedError",
+    "QuestionError",
     "RewardModel",
     "SearchContext",
     "SearchDebugger",
@@ -71,7 +79,11 @@ _HOMES = {
     "BudgetRule": "langchain_tts.strategies",
     "Candidate": "langchain_tts.search.state",
     "Message": "langchain_tts.search.state",
+    "MissingVerifierError": "langchain_tts.strategies._setting",
+    "NoToolsError": "langchain_tts.engines.errors",
     "Policy": "langchain_tts.policies.base",
+    "PolicyFailedError": "langchain_tts.strategies._calls",
+    "QuestionError": "langchain_tts.strategies._proposal",
     "RewardModel": "langchain_tts.rewards.base",
     "SearchContext": "langchain_tts.strategies.context",
     "SearchDebugger": "langchain_tts.debugger",
