@@ -26,8 +26,10 @@ from langchain_tts.tinymath.generator import load_split
 
 AT_ONCE = 16
 SETTINGS = (("greedy", 1), ("majority_vote", 4), ("best_of_n", 4), ("beam_search", 16))
-VLLM_POLICY = f"vllm:{WEIGHTS / 'policy'}?dtype=float32&enforce_eager=true"
-VLLM_PRM = f"vllm:{WEIGHTS / 'tag-prm'}?dtype=float32&enforce_eager=true"
+# Two engines share the memory.
+VLLM_OPTIONS = "dtype=float32&enforce_eager=true&gpu_memory_utilization=0.1"
+VLLM_POLICY = f"vllm:{WEIGHTS / 'policy'}?{VLLM_OPTIONS}"
+VLLM_PRM = f"vllm:{WEIGHTS / 'tag-prm'}?{VLLM_OPTIONS}"
 HEAD = (
     *("engine", "strategy", "N", "one at a time, tokens/s", "batch, tokens/s"),
     *("abatch, tokens/s", "batch, times as fast", "abatch, times as fast"),

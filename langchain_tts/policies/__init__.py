@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import astuple
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from pydantic import SecretStr
 
+from langchain_tts._loading import Loading
 from langchain_tts._names import SERVER, parse_name
 from langchain_tts.engines.errors import (
     ModelLoadError,
     PromptTooLongError,
     UnknownModelError,
 )
-from langchain_tts.engines.replies import opening
 from langchain_tts.policies.base import Policy
 from langchain_tts.tinymath import REVISE, WEIGHTS
 
@@ -41,7 +40,7 @@ _BACKENDS = {
 }
 
 _resolved: dict[str | tuple[str, SecretStr], Policy] = {}
-_lock = threading.Lock()
+_loading = Loading()
 
 
 def resolve_policy(
@@ -81,11 +80,7 @@ def resolve_policy(
 
         return policy_of(name)
     key = name if api_key is None else (name, api_key)
-    with _lock:
-        if key not in _resolved:
-            with opening():
-                _resolved[key] = _load(name, api_key)
-        return _resolved[key]
+    return _loading.get(_resolved, key, lambda: _load(name, api_key))
 
 
 def name_of(policy: Policy) -> str | None:

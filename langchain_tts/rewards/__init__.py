@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import astuple
 from functools import partial
 from typing import TYPE_CHECKING
 
+from langchain_tts._loading import Loading
 from langchain_tts._names import SERVER, parse_name
 from langchain_tts.engines.errors import (
     ModelLoadError,
     PromptTooLongError,
     UnknownModelError,
 )
-from langchain_tts.engines.replies import opening
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.rewards.formats import (
     StepFormat,
@@ -60,7 +59,7 @@ _BACKENDS = {
 }
 
 _resolved: dict[str, RewardModel] = {}
-_lock = threading.Lock()
+_loading = Loading()
 
 
 def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
@@ -88,11 +87,7 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
     """
     if name is None or isinstance(name, RewardModel):
         return name
-    with _lock:
-        if name not in _resolved:
-            with opening():
-                _resolved[name] = _load(name)
-        return _resolved[name]
+    return _loading.get(_resolved, name, lambda: _load(name))
 
 
 def name_of(prm: RewardModel) -> str | None:
