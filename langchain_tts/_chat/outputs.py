@@ -72,9 +72,8 @@ def to_chunks(generation: ChatGeneration) -> list[ChatGenerationChunk]:
 def _message(text: str, answer: str | None, call: SearchCall) -> AIMessage:
     """A candidate as a message."""
     metadata = {"model_name": call.model_name}
-    rule = call.context.turn
-    if rule is not None:
-        message = turn_message(text, call.messages, rule)
+    if call.turn_check is not None:
+        message = turn_message(text, call.turn_check)
         message.content = before_stop(str(message.content), call.stop)
         message.response_metadata = metadata
         return message

@@ -11,6 +11,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from langchain_core.messages import AIMessageChunk
@@ -19,6 +20,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_tts._chat.callbacks import child_context
 from langchain_tts._chat.outputs import to_chat_result, to_chunks
+from langchain_tts.search.turns import tools_of
 
 if TYPE_CHECKING:
     from langchain_core.callbacks.manager import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from langchain_tts._chat.callbacks import RunManager
     from langchain_tts.search.state import Message, SearchResult
+    from langchain_tts.search.turn_check import TurnCheck
     from langchain_tts.strategies.context import SearchContext
 
 
@@ -55,6 +58,17 @@ class SearchCall:
     stop: list[str] | None
     degradations: Sequence[str] = ()
     reasoning: bool = False
+
+    @cached_property
+    def turn_check(self) -> TurnCheck | None:
+        """Tells turns that can be used; None where the answer is no turn."""
+        rule = self.context.turn
+        if rule is None:
+            return None
+        # JSON schemas are not read where there are none.
+        from langchain_tts.search.turn_check import turn_check
+
+        return turn_check(tools_of(self.messages), rule)
 
     @property
     def is_text(self) -> bool:

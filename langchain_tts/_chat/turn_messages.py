@@ -14,20 +14,13 @@ from langchain_core.messages.tool import (
     tool_call_chunk,
 )
 
-from langchain_tts.search.turn_check import turn_check
-from langchain_tts.search.turns import tools_of
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langchain_tts.search.state import Message
-    from langchain_tts.search.turn_check import CheckedTurn
-    from langchain_tts.search.turns import TurnRule
+    from langchain_tts.search.turn_check import CheckedTurn, TurnCheck
 
 _ID_CHARACTERS = string.ascii_letters + string.digits
 
 
-def turn_message(text: str, messages: Sequence[Message], rule: TurnRule) -> AIMessage:
+def turn_message(text: str, check: TurnCheck) -> AIMessage:
     """A turn as a message.
 
     Calls that do not fit their tools come here only if no candidate had better ones.
@@ -37,10 +30,9 @@ def turn_message(text: str, messages: Sequence[Message], rule: TurnRule) -> AIMe
 
     Args:
         text: The turn.
-        messages: The conversation, with the tools.
-        rule: What the turn may be.
+        check: Tells what the turn may be.
     """
-    checked = turn_check(tools_of(messages), rule).read(text)
+    checked = check.read(text)
     if checked.turn.invalid or checked.breach:
         return AIMessage(
             checked.turn.content, invalid_tool_calls=_invalid_calls(checked)

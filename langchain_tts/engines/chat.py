@@ -27,6 +27,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import RunnableConfig
 
 from langchain_tts.engines.loops import network
+from langchain_tts.search.turns import call_id, said
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -150,9 +151,7 @@ def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
     only brings the tools is left out.
     """
     return [
-        _to_langchain(message, place)
-        for place, message in enumerate(messages)
-        if message["content"] or "tools" not in message
+        _to_langchain(message, place) for place, message in enumerate(said(messages))
     ]
 
 
@@ -177,7 +176,7 @@ def _calls(message: Message, place: int) -> list[ToolCall]:
         ToolCall(
             name=call["name"],
             args=call["arguments"],
-            id=call.get("id") or f"call_{place}_{number}",
+            id=call_id(call, place, number),
         )
         for number, call in enumerate(message.get("tool_calls", ()))
     ]

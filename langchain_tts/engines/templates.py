@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_tts.search.turns import tools_of
+from langchain_tts.search.turns import said, tools_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,7 @@ def template_arguments(
 
     A system message that only brings the tools is left out: the template writes them.
     """
-    chat = [
-        _written(message)
-        for message in messages
-        if message["content"] or "tools" not in message
-    ]
+    chat = [_written(message) for message in said(messages)]
     return chat, tools_of(messages) or None
 
 

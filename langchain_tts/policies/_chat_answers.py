@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_tts.search.state import ToolCall
-from langchain_tts.search.turns import InvalidCall, write_turn
+from langchain_tts.search.turns import InvalidCall, broken_call, write_turn
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, InvalidToolCall
@@ -93,9 +93,8 @@ def _call(call: LangChainCall) -> ToolCall:
 
 
 def _broken_call(call: InvalidToolCall) -> InvalidCall:
-    name, arguments = json.dumps(call["name"] or ""), call["args"] or ""
-    text = f'{{"name": {name}, "arguments": {arguments}}}'
-    return InvalidCall(text, call["error"] or "it cannot be read")
+    error = call["error"] or "it cannot be read"
+    return broken_call(call["name"] or "", call["args"] or "", error)
 
 
 def _refusal(message: AIMessage) -> str | None:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_tts.engines.templates import template_arguments
+from langchain_tts.search.turns import call_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,5 +27,5 @@ def openai_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             function["arguments"] = json.dumps(
                 function["arguments"], ensure_ascii=False
             )
-            call["id"] = call.get("id") or f"call_{place}_{number}"
+            call["id"] = call_id(call, place, number)
     return chat

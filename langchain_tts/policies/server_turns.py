@@ -22,7 +22,7 @@ from langchain_tts.policies.server_requests import (
     streaming,
 )
 from langchain_tts.search.state import ToolCall
-from langchain_tts.search.turns import InvalidCall, tools_of, write_turn
+from langchain_tts.search.turns import InvalidCall, broken_call, tools_of, write_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -208,8 +208,7 @@ def _call(name: str, arguments: str) -> ToolCall | InvalidCall:
         read = None
     if isinstance(read, dict):
         return ToolCall(name=name, arguments=read)
-    written = f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
-    return InvalidCall(written, 'its "arguments" are no JSON object')
+    return broken_call(name, arguments, 'its "arguments" are no JSON object')
 
 
 def read_turns(answers: Iterable[dict[str, Any]], n: int) -> list[ServedTurn]:

@@ -68,6 +68,11 @@ def tools_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [tool for message in messages for tool in message.get("tools", ())]
 
 
+def said(messages: Sequence[Message]) -> list[Message]:
+    """A conversation without a system message that only brings the tools."""
+    return [one for one in messages if one["content"] or "tools" not in one]
+
+
 def read_turn(text: str) -> Turn:
     """Take a turn apart; calls that are no JSON object with a name are invalid."""
     calls: list[ToolCall] = []
@@ -93,6 +98,23 @@ def _read_call(written: str) -> ToolCall | InvalidCall:
     if not isinstance(arguments, dict):
         return InvalidCall(written, 'its "arguments" are no JSON object')
     return ToolCall(name=call["name"], arguments=arguments)
+
+
+def broken_call(name: str, arguments: str, error: str) -> InvalidCall:
+    """A call whose arguments are no JSON object, with these as they came."""
+    text = f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
+    return InvalidCall(text, error)
+
+
+def call_id(call: ToolCall, place: int, number: int) -> str:
+    """What a call's result refers to: its id, or where it stands.
+
+    Args:
+        call: The call.
+        place: Of its message in the conversation.
+        number: Of the call in its message.
+    """
+    return call.get("id") or f"call_{place}_{number}"
 
 
 def write_turn(content: str, calls: Sequence[ToolCall | InvalidCall]) -> str:

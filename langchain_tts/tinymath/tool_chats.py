@@ -19,6 +19,7 @@ from langchain_tts.tinymath.tokenizer import END, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from typing import Any
 
     from transformers import PreTrainedTokenizerFast
@@ -126,6 +127,20 @@ def layers(operations: tuple[Operation, ...]) -> list[list[int]]:
     ]
 
 
+def ready(operations: Sequence[Operation], done: AbstractSet[int]) -> list[int]:
+    """Indices of the operations that are still to be done and whose inputs are known.
+
+    Args:
+        operations: All of a problem.
+        done: Indices of those that are done.
+    """
+    return [
+        i
+        for i, operation in enumerate(operations)
+        if i not in done and done >= set(operation.needs)
+    ]
+
+
 def solve(
     problem: Problem, *, failing: int | None = None, rng: random.Random | None = None
 ) -> list[Message]:
@@ -141,15 +156,11 @@ def solve(
     turn = 0
     while len(done) < len(problem.operations):
         turn += 1
-        ready = [
-            i
-            for i, operation in enumerate(problem.operations)
-            if i not in done and done.issuperset(operation.needs)
-        ]
-        calls = {i: _call(problem.operations[i]) for i in ready}
-        done.update(ready)
+        possible = ready(problem.operations, done)
+        calls = {i: _call(problem.operations[i]) for i in possible}
+        done.update(possible)
         if turn == failing and rng is not None:
-            bad = rng.choice(ready)
+            bad = rng.choice(possible)
             calls[bad] = _failing_call(rng, problem.operations[bad])
             done.remove(bad)
         messages += calling(list(calls.values()), turn)

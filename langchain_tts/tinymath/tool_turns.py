@@ -16,7 +16,7 @@ from langchain_tts.search.turns import TurnRule, read_turn
 from langchain_tts.tinymath.calculator import CALCULATOR, calculate
 from langchain_tts.tinymath.problem import STATED_ANSWER
 from langchain_tts.tinymath.rollouts import TEMPERATURE, Rollout, whole_answers
-from langchain_tts.tinymath.tool_chats import calling, layers
+from langchain_tts.tinymath.tool_chats import calling, layers, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,21 +68,17 @@ def right_turn(position: Position, text: str) -> bool:
         stated = STATED_ANSWER.fullmatch(turn.content)
         complete = len(position.done) == len(operations)
         return complete and stated is not None and stated[1] == position.problem.answer
-    ready = [
-        operation
-        for i, operation in enumerate(operations)
-        if i not in position.done and position.done.issuperset(operation.needs)
-    ]
-    return all(_take(ready, call) for call in turn.calls)
+    possible = [operations[i] for i in ready(operations, position.done)]
+    return all(_take(possible, call) for call in turn.calls)
 
 
-def _take(ready: list[Operation], call: ToolCall) -> bool:
+def _take(possible: list[Operation], call: ToolCall) -> bool:
     """Take the operation that a call carries out from those that may be done."""
     if call["name"] != "calculator" or set(call["arguments"]) != {"expression"}:
         return False
-    for operation in ready:
+    for operation in possible:
         if call["arguments"]["expression"] in operation.expressions:
-            ready.remove(operation)
+            possible.remove(operation)
             return True
     return False
 

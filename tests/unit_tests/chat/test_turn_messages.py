@@ -7,7 +7,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_tts._chat.tools import TurnKeywords, with_tools
 from langchain_tts._chat.turn_messages import call_chunks, turn_message
 from langchain_tts.search.state import Message, ToolCall
-from langchain_tts.search.turns import InvalidCall, write_turn
+from langchain_tts.search.turn_check import turn_check
+from langchain_tts.search.turns import InvalidCall, tools_of, write_turn
 
 TOOL = {
     "name": "add",
@@ -23,7 +24,8 @@ def _message(text: str, **keywords: Any) -> Any:
     tools, rule = TurnKeywords(tools=[TOOL], **keywords).read("whole", [])
     assert rule is not None
     question = [Message(role="user", content="1+1?")]
-    return turn_message(text, with_tools(question, tools), rule)
+    offered = tools_of(with_tools(question, tools))
+    return turn_message(text, turn_check(offered, rule))
 
 
 def _call(**arguments: Any) -> ToolCall:
