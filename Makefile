@@ -18,7 +18,8 @@ export TOKENIZERS_PARALLELISM ?= false
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit integration lint types format docs studio gates build clean
+.PHONY: help demo test unit integration lint types format docs studio gates build \
+	browser coverage clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ demo: $(VENV)/.stamp-run ## Solve three maths questions by beam search, live in 
 	@$(RUN) -m examples.demo
 
 test: $(VENV)/.stamp-vllm lint types ## Check everything: lint, types, unit and integration tests
+	$(RUN) -m pytest
+
+coverage: $(VENV)/.stamp-vllm ## Run all tests and tell which lines they miss (slower)
 	$(RUN) -m pytest --cov --cov-report=term
 
 unit: $(VENV)/.stamp-dev ## Run the unit tests (no network, no engine)
@@ -54,6 +58,11 @@ studio: $(VENV)/.stamp-dev ## Open all strategies in a local LangGraph server
 
 gates: $(VENV)/.stamp-run ## Measure the embedded models against their gates
 	$(RUN) -m langchain_tts.tinymath.gates
+
+browser: ## Install a browser for the tests, where there is none (Debian, as root)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		apt-get -qq update && \
+		apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }
 
 build: $(VENV)/.stamp-dev ## Build the wheel and the source distribution in dist/
 	$(RUN) -m build --no-isolation
