@@ -32,6 +32,7 @@ _EMBEDDED = {
     "tinymath-large": "policy-large",
     _REVISER: "reviser",
     "tinymath-tools": "tool-policy",
+    "tinymath-solver": "solver-policy",
 }
 _BACKENDS = {
     "transformers": "a model in this process, e.g. transformers:FOLDER",
@@ -50,8 +51,9 @@ def resolve_policy(
 
     Args:
         name: One of
-            - `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`, and
-              `tinymath-tools`, which can call a calculator;
+            - `tinymath`, `tinymath-small`, `tinymath-large`, `tinymath-reviser`,
+              `tinymath-tools`, which can call a calculator, and `tinymath-solver`,
+              which writes constraints for a solver;
             - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
               in the local Hugging Face cache), with options after a question mark, e.g.
               `vllm:FOLDER?dtype=float32&max_model_len=4096`;
@@ -111,6 +113,8 @@ def _load(name: str, api_key: SecretStr | None) -> Policy:
 
         folder = str(WEIGHTS / _EMBEDDED[name]) if name in _EMBEDDED else source
         policy = TransformersPolicy(folder, name=name, **options)
+        if name in _EMBEDDED:
+            policy.solve_prompt = policy.calculate_prompt = ""
         if name == _REVISER:
             policy.revise_prompt = REVISE
         return policy

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from langchain_tts.engines.batched import Batched
+from langchain_tts.policies.route_prompts import CALCULATE, SOLVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,14 @@ class Policy(Batched[GenerationRequest, Generation]):
     )
     """What asks for another answer after an earlier one. A policy that was trained to
     revise has the words it was trained with."""
+    follows_prompts: bool = False
+    """Whether it is known to be an instruct model, which does what a system prompt
+    asks."""
+    solve_prompt: str = SOLVE
+    """System prompt that asks for constraints; empty where it was trained to write
+    them."""
+    calculate_prompt: str = CALCULATE
+    """System prompt that asks for calls of a calculator, likewise."""
 
     @abstractmethod
     def submit(self, requests: Sequence[GenerationRequest]) -> Future[list[Generation]]:

@@ -99,6 +99,7 @@ class ChatModelPolicy(Policy):
 
     by_step = False
     reads_prompt_once = False
+    follows_prompts = True
 
     def __init__(
         self,

@@ -143,6 +143,7 @@ class ServerPolicy(Policy):
         )
         self.family = self._find_family(family)
         self.max_tokens = self.family.max_tokens
+        self.follows_prompts = self.family.system_prompt is not None
         self._way = self._wait(self._find_way())
         self._turns = ByTurns(self._pool, self.model, self._tokens, self.context_window)
 

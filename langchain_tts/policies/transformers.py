@@ -117,6 +117,7 @@ class TransformersPolicy(Policy):
         self.num_parameters = self.model.num_parameters
         self.context_window = self.model.context_window
         self.max_tokens = self.family.max_tokens
+        self.follows_prompts = self.family.system_prompt is not None
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the rendered chat prompt."""

@@ -141,6 +141,7 @@ class VLLMPolicy(Policy):
         self.num_parameters = self.engine.num_parameters
         self.context_window = self.engine.context_window
         self.max_tokens = self.family.max_tokens
+        self.follows_prompts = self.family.system_prompt is not None
         if adapter is not None:
             self.num_parameters += count_in_file(adapter / WEIGHTS_FILE)
             self._lora = lora_request(adapter)

@@ -57,6 +57,21 @@ TOOL_TOKENS = (
 """What keeps a call short. Not special: decoding keeps them, and any other tool's name
 and arguments are written in the old tokens."""
 
+SOLVER_TOKENS = (
+    "(declare-const ",
+    " Int)\n(assert (= ",
+    " Int)\n",
+    "(assert (= ",
+    " (+ ",
+    " (- ",
+    " (* ",
+    "(* ",
+    "))\n",
+    ")))\n",
+    "answer",
+)
+"""What keeps constraints short; not special either."""
+
 TOOL_TEMPLATE = (
     "{% set system = messages and messages[0]['role'] == 'system' %}"
     "{% if tools %}"
@@ -134,6 +149,14 @@ def tool_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
         [AddedToken(text, normalized=False, special=False) for text in TOOL_TOKENS]
     )
     base.chat_template = TOOL_TEMPLATE
+    return base
+
+
+def solver_tokenizer(base: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Add the tokens of the solver policy to a tokenizer; its template stays."""
+    base.add_tokens(
+        [AddedToken(text, normalized=False, special=False) for text in SOLVER_TOKENS]
+    )
     return base
 
 

@@ -22,6 +22,7 @@ from langchain_tts.tinymath.corpus import Rows, pack, policy_examples
 from langchain_tts.tinymath.fitting import Schedule, fit
 from langchain_tts.tinymath.reviser_training import reviser_examples
 from langchain_tts.tinymath.rollouts import cached_rollouts
+from langchain_tts.tinymath.solver_targets import solver_examples
 from langchain_tts.tinymath.tag_training import TagModel, tag_examples
 from langchain_tts.tinymath.tokenizer import (
     END,
@@ -29,6 +30,7 @@ from langchain_tts.tinymath.tokenizer import (
     STEP_TAG,
     WINDOW,
     save_tokenizer,
+    solver_tokenizer,
     tool_tokenizer,
 )
 from langchain_tts.tinymath.tool_chats import tool_examples
@@ -100,9 +102,11 @@ TOOL_MODELS = {
     ),
 }
 REVISER = Schedule(12_000_000, rows=6, matrix_rate=0.01, other_rate=2e-3)
-MODELS = (*POLICIES, *TAG_PRMS, "reviser", *TOOL_MODELS)
+SOLVER = Schedule(8_000_000, rows=8, matrix_rate=0.01, other_rate=2e-3)
+MODELS = (*POLICIES, *TAG_PRMS, "reviser", *TOOL_MODELS, "solver-policy")
 
 _POLICY_ROW, _TAG_ROW, _REVISER_ROW, _TOOL_ROW = 256, 256, 640, 512
+_SOLVER_ROW = 384
 """Tokens a packed row."""
 _EXAMPLES, _TOOL_EXAMPLES = 400_000, 150_000
 _ROLLOUT_PROBLEMS, _ROLLOUTS_EACH, _ROLLOUT_SEED = 16_000, 6, 1
@@ -137,6 +141,8 @@ def train(job: Job) -> None:
         _train_tag_prm(job)
     elif job.name in TOOL_MODELS:
         _train_tool_model(job)
+    elif job.name == "solver-policy":
+        _train_solver_policy(job)
     else:
         _train_reviser(job)
     if job.name == "verifier":
@@ -208,6 +214,21 @@ def _train_tool_model(job: Job) -> None:
     ).to(job.device)
     loss = language_loss(model)
     _fit_and_save(job, model, loss, rows, recipe.schedule, tokenizer=tokenizer)
+
+
+def _train_solver_policy(job: Job) -> None:
+    start = job.out / "policy"
+    tokenizer = solver_tokenizer(AutoTokenizer.from_pretrained(start))
+    rows = _cached_rows(
+        job.work / f"solver-rows-{job.seed}.npz",
+        solver_examples(tokenizer, _TOOL_EXAMPLES, job.seed),
+        _SOLVER_ROW,
+    )
+    model = with_new_tokens(
+        LlamaForCausalLM.from_pretrained(start).float(), len(tokenizer)
+    ).to(job.device)
+    loss = language_loss(model)
+    _fit_and_save(job, model, loss, rows, SOLVER, tokenizer=tokenizer)
 
 
 def with_new_tokens(model: LlamaForCausalLM, size: int) -> LlamaForCausalLM:
