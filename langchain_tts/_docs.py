@@ -30,6 +30,7 @@ from langchain_tts.strategies.context import SearchContext
 
 _USES = {
     "none": "no",
+    "optional": "if there is one",
     "votes": "to choose among answers",
     "steps": "at every step",
 }

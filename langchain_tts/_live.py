@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from langchain_tts.search.routing import Route
     from langchain_tts.search.state import SearchResult
     from langchain_tts.strategies.state import SearchState
 
@@ -40,6 +41,8 @@ def plain(snapshot: SearchState) -> str:
         *(f"{count} {status}" for status, count in counts.items()),
         f"{snapshot.get('spent', {}).get('generated_tokens', 0)} tokens",
     ]
+    if "strategy" in snapshot.get("route", {}):
+        parts.insert(0, snapshot["route"]["strategy"])
     if best is not None:
         parts.append(f"best score {best:.2f}")
     return ", ".join(parts)
@@ -104,6 +107,8 @@ def save_svg(result: SearchResult, frame: Frame, path: Path, width: int = 96) ->
         "degradations": result["degradations"],
         "result": result,
     }
+    if "route" in result:
+        snapshot["route"] = cast("Route", result["route"])
     console.print(render(snapshot, frame))
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = console.export_svg(title="langchain-tts solve")

@@ -36,6 +36,7 @@ from langchain_tts._chat.identity import (
     langsmith_params,
     model_name,
     portable,
+    with_models,
 )
 from langchain_tts._chat.messages import to_messages
 from langchain_tts._chat.profile import profile_of
@@ -238,6 +239,7 @@ class TTSChatModel(ConfiguredChatModel):
         params: dict[str, Any] = {name: getattr(self, name) for name in SEARCH_FIELDS}
         params["policy"] = identity(self.policy)
         params["prm"] = None if self.prm is None else identity(self.prm)
+        params["parameters"] = with_models(self.parameters, identity)
         params["budget"] = Budget.parse(self.budget).to_dict()
         # Not `stop`: LangChain puts the call's own there, even where it has none.
         params["default_stop"] = self.stop
@@ -258,6 +260,7 @@ class TTSChatModel(ConfiguredChatModel):
         values = {**state["__dict__"], "api_key": None}
         for name in ("policy", "prm"):
             values[name] = portable(values[name])
+        values["parameters"] = with_models(values["parameters"], portable)
         return {**state, "__dict__": values}
 
     def bind_tools(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.language_models import LangSmithParams
@@ -70,6 +70,15 @@ def portable(model: Any) -> Any:
         "policy='vllm:MODEL', prm='tinymath'"
     )
     raise UnnamedModelError(msg)
+
+
+def with_models(
+    parameters: Mapping[str, Any], name: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Parameters of a search with the policies of a cascade under other names."""
+    if not parameters.get("cascade"):
+        return dict(parameters)
+    return {**parameters, "cascade": [name(one) for one in parameters["cascade"]]}
 
 
 def langsmith_params(

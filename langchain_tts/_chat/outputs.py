@@ -88,7 +88,7 @@ def _message(text: str, answer: str | None, call: SearchCall) -> AIMessage:
 
 def _response_metadata(result: SearchResult, call: SearchCall) -> dict[str, Any]:
     # Without the tree: it may hold thousands of steps, and messages are stored.
-    search = {
+    search: dict[str, Any] = {
         "answer": result["answer"],
         "strategy": result["strategy"],
         "budget": result["budget"],
@@ -101,6 +101,8 @@ def _response_metadata(result: SearchResult, call: SearchCall) -> dict[str, Any]
         "votes": result["votes"],
         "degradations": [*call.degradations, *result["degradations"]],
     }
+    if "route" in result:
+        search["route"] = result["route"]
     return {"model_name": call.model_name, "tts": search}
 
 

@@ -8,11 +8,11 @@ from typing import Literal
 from langchain_tts.search.select import finished
 from langchain_tts.search.state import Candidate
 
-Certainty = Literal["end", "samples", "frontier"]
+Certainty = Literal["end", "samples", "frontier", "route"]
 """When it is known what can still become the answer. `end`: when the search is over, as
 a new first step may be sampled until then. `samples`: when all N whole answers were
 sampled. `frontier`: from the first round on, as only what is on the frontier is
-continued."""
+continued. `route`: when the strategy that the search chooses knows it."""
 
 
 def leaves(tree: Sequence[Candidate]) -> list[int]:

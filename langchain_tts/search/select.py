@@ -152,7 +152,7 @@ def roots(tree: Sequence[Candidate]) -> list[int]:
     return [c["id"] for c in tree if c["parent"] is None]
 
 
-def subtrees(tree: Sequence[Candidate], count: int) -> list[int]:
+def subtrees(tree: Sequence[Candidate], count: int, first: int = 0) -> list[int]:
     """The subtree that each candidate belongs to.
 
     First steps are dealt to subtrees in order (`share`), later steps follow their
@@ -161,12 +161,13 @@ def subtrees(tree: Sequence[Candidate], count: int) -> list[int]:
     Args:
         tree: The search tree.
         count: Number of subtrees.
+        first: The place of the first root that belongs to one.
 
     Returns:
-        For each candidate the index of its subtree.
+        For each candidate the index of its subtree; -1 where it belongs to none.
     """
-    first_steps = roots(tree)
-    owner: dict[int, int] = {}
+    earlier, first_steps = roots(tree)[:first], roots(tree)[first:]
+    owner = dict.fromkeys(earlier, -1)
     start = 0
     for subtree, size in enumerate(share(len(first_steps), count)):
         for root in first_steps[start : start + size]:

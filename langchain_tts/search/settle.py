@@ -21,6 +21,10 @@ from typing import Literal
 Settled = Literal["certain", "confident"]
 """Why no more samples are needed."""
 
+SETTLED = ("certain", "confident", "scored")
+"""Why a search stopped that had found its answer before its budget was spent: its vote
+was settled, or an answer was scored high enough."""
+
 
 def tally(classes: Sequence[int | None]) -> list[int]:
     """Count the votes of each answer, in the order of their first samples.

@@ -89,6 +89,8 @@ class FinalCandidate(TypedDict):
     """Trajectory score: `step_scores` aggregated as the search was told to."""
     logprob: float
     status: Status
+    chain: NotRequired[int]
+    """Revision: the chain of answers that it belongs to."""
 
 
 class VoteRow(TypedDict):
@@ -120,9 +122,10 @@ class Outcome(TypedDict):
     spent: Spent
     seconds: float
     stop_reason: str
-    """`finished`; `certain` or `confident` where a vote was settled early; or the limit
-    that ended the search: `tokens`, `flops` or `seconds` of the budget, `rounds`, or
-    `length` where every candidate was cut; or `policy` where the policy was lost."""
+    """`finished`; `certain` or `confident` where a vote was settled early, and `scored`
+    where an answer reached `stop_score`; or the limit that ended the search: `tokens`,
+    `flops` or `seconds` of the budget, `rounds`, or `length` where every candidate was
+    cut; or `policy` where the policy was lost."""
     seed: int
     score: str
     """How step scores became a trajectory score: `min`, `last`, `avg` or `prod`."""
@@ -134,6 +137,8 @@ class Outcome(TypedDict):
     table: list[TableRow]
     """The answer of majority and of every other combination of score and vote."""
     degradations: list[str]
+    route: NotRequired[dict[str, Any]]
+    """What a search that chooses its strategy itself has chosen, and why."""
 
 
 class SearchResult(Outcome):

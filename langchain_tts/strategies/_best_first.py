@@ -25,7 +25,7 @@ def build(strategy: str, cost: Cost) -> Graph:
             state["tree"],
             state.get("visited", []),
             cost,
-            answers=_tree_search.trajectories(setting),
+            answers=_tree_search.ends(state, setting),
             deepest=setting.context.max_rounds,
             openings=_tree_search.trajectories(setting),
         )

@@ -116,7 +116,7 @@ def node(phase: Phase, verifier: VerifierUse, name: str) -> Node:
     """
 
     def run(state: SearchState, config: RunnableConfig) -> SearchState:
-        setting = bind(runtime_context(), verifier)
+        setting = bind(runtime_context(state), verifier)
         started = time.monotonic()
         update = phase(state, setting)
         if isinstance(update, Generator):
@@ -124,7 +124,7 @@ def node(phase: Phase, verifier: VerifierUse, name: str) -> Node:
         return charged(update, started)
 
     async def arun(state: SearchState, config: RunnableConfig) -> SearchState:
-        setting = await abind(runtime_context(), verifier)
+        setting = await abind(runtime_context(state), verifier)
         started = time.monotonic()
         update = phase(state, setting)
         if isinstance(update, Generator):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import cast
 
 from langchain_tts.budget import Spent
-from langchain_tts.search.select import Selection, finished
+from langchain_tts.search.select import Selection
 from langchain_tts.search.state import change
 from langchain_tts.strategies._admission import Expansion, within
 from langchain_tts.strategies._calls import (
@@ -21,7 +21,14 @@ from langchain_tts.strategies._calls import (
     Work,
     node,
 )
-from langchain_tts.strategies._outcome import PRM_LOST, conclude, lost_verifier
+from langchain_tts.strategies._given import own_finals, own_samples
+from langchain_tts.strategies._outcome import (
+    PRM_LOST,
+    conclude,
+    finals_of,
+    good_enough,
+    lost_verifier,
+)
 from langchain_tts.strategies._proposal import Proposal, describe
 from langchain_tts.strategies._registry import VerifierUse
 from langchain_tts.strategies._scoring import Scoring
@@ -78,14 +85,13 @@ def proposing(
     by_step: bool,
     temperature: float | None = None,
     first_place: int | None = None,
-) -> Phase:
+) -> Callable[[SearchState, Setting], Steps]:
     """The logic of `propose`, for a whole tree or for a subtree (`Proposal`)."""
 
     def phase(state: SearchState, setting: Setting) -> Steps:
         wanted = plan(state, setting)
         if by_step:
-            paid = state.get("spent", {}).get("samples", 0)
-            taken = max(paid, len(finished(state.get("tree", []))))
+            taken = max(own_samples(state), len(own_finals(state)))
             wanted = within(wanted, setting.budget.samples - taken)
         proposal = Proposal(
             state,
@@ -189,15 +195,32 @@ def selecting(
         update |= cast("SearchState", selection.memory)
         if selection.kept and turn >= rounds(setting):
             update["stop_reason"] = state.get("stop_reason") or "rounds"
-        return update
+        return update | _good(state, final, setting)
 
     return phase
 
 
-def aggregate(strategy: str, verifier: VerifierUse) -> Node:
-    """Make the node that votes and puts the result together."""
+def _good(state: SearchState, final: list[int], setting: Setting) -> SearchState:
+    """End a search with an answer that is good enough."""
+    stop_score = setting.context.stop_score
+    if stop_score is None:
+        return {}
+    finals = finals_of(state["tree"], final, setting.context.score)
+    return good_enough(state, finals, stop_score)
 
-    def phase(state: SearchState, setting: Setting) -> Steps:
+
+def aggregate(strategy: str, verifier: VerifierUse) -> Node:
+    """Make the node that votes and puts the result together.
+
+    Where the strategy is part of another search, that one votes.
+    """
+
+    def phase(state: SearchState, setting: Setting) -> SearchState | Steps:
+        if state.get("route", {}).get("by", strategy) != strategy:
+            return {}
+        return vote(state, setting)
+
+    def vote(state: SearchState, setting: Setting) -> Steps:
         # Comparing answers may take a computer algebra system's time.
         result, notes = yield Work(partial(conclude, strategy, state, setting))
         return {

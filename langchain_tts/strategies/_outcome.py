@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_tts.answers import extract_answer
@@ -10,6 +11,7 @@ from langchain_tts.budget import Spent
 from langchain_tts.policies.base import STEP_DELIMITER
 from langchain_tts.search.certain import leaves
 from langchain_tts.search.select import finished
+from langchain_tts.search.settle import SETTLED
 from langchain_tts.search.state import (
     Candidate,
     FinalCandidate,
@@ -20,6 +22,7 @@ from langchain_tts.search.state import (
 )
 from langchain_tts.search.vote import Decision, trajectory_score
 from langchain_tts.strategies._calls import PolicyFailedError
+from langchain_tts.strategies._given import given
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies._texts import Texts
 from langchain_tts.strategies.state import SearchState
@@ -46,7 +49,7 @@ def final_candidates(tree: Sequence[Candidate], score: Score) -> list[FinalCandi
     A cut trajectory has no answer, so it cannot vote.
     """
     ended = [c["id"] for c in tree if c["status"] in {"finished", "truncated"}]
-    return [_final(tree, candidate_id, score) for candidate_id in ended]
+    return finals_of(tree, ended, score)
 
 
 def _final(
@@ -84,6 +87,41 @@ def _prefix_scores(steps: Sequence[Candidate]) -> list[float | None]:
     return scores
 
 
+def good_enough(
+    state: SearchState, finals: Sequence[FinalCandidate], stop_score: float | None
+) -> SearchState:
+    """The update that ends a search with an answer whose last step is scored so high.
+
+    Args:
+        state: The state of the search.
+        finals: Answers that it has found.
+        stop_score: What is good enough; None: nothing is.
+
+    Returns:
+        An empty update where none of them is.
+    """
+    best = max(
+        (
+            one["step_scores"][-1]
+            for one in finals
+            if one["answer"] and one["step_scores"]
+        ),
+        default=-1.0,
+    )
+    if stop_score is None or best < stop_score:
+        return {}
+    # The answer that ends the search is its answer.
+    chosen = {**state.get("chosen", {}), "score": "last", "vote": "max"}
+    return {"stop_reason": "scored", "chosen": chosen}
+
+
+def finals_of(
+    tree: Sequence[Candidate], ids: Sequence[int], score: Score
+) -> list[FinalCandidate]:
+    """The trajectories that end in some candidates."""
+    return [_final(tree, candidate_id, score) for candidate_id in ids]
+
+
 def whole_text(steps: Sequence[Candidate]) -> str:
     """The text of a trajectory."""
     return STEP_DELIMITER.join(step["text"] for step in steps).strip()
@@ -103,20 +141,20 @@ def conclude(
     tree = state.get("tree", [])
     if state.get("stop_reason") == POLICY_LOST and not finished(tree):
         raise PolicyFailedError(_no_answer(state, setting))
-    voters = _voters(state, setting)
-    vote, notes = _usable_vote(state, voters.finals, setting)
-    decision = voters.decide(vote)
+    of = voters(state, setting)
+    vote, notes = _usable_vote(state, of.finals, setting)
+    decision = of.decide(vote)
     notes += decision.notes
     spent = state.get("spent", Spent())
-    ranked = _best_first(
-        voters.finals, decision, turns=setting.context.turn is not None
-    )
+    ranked = _best_first(of.finals, decision, turns=setting.context.turn is not None)
     best = ranked[0] if ranked and ranked[0]["status"] == "finished" else None
+    spent_of = given(state)["samples"]
+    budget = replace(setting.budget, samples=setting.budget.samples + spent_of)
     result = Outcome(
         answer=None if best is None else decision.answer or best["answer"],
         text=_partial(tree) if best is None else decision.text or best["text"],
         strategy=strategy,
-        budget=setting.budget.to_dict(),
+        budget=budget.to_dict(),
         spent=spent,
         seconds=spent.get("seconds", 0.0),
         stop_reason=_stop_reason(state, setting),
@@ -125,23 +163,33 @@ def conclude(
         vote=vote,
         candidates=ranked,
         votes=decision.rows,
-        table=voters.table(),
+        table=of.table(),
         degradations=[*state.get("degradations", []), *notes],
     )
+    if "route" in state:
+        left = budget.samples - spent.get("samples", 0)
+        saved = max(0, left) if result["stop_reason"] in SETTLED else 0
+        result["route"] = {**state["route"], "saved": {"samples": saved}}
     return result, notes
 
 
 def tallies(state: SearchState, setting: Setting) -> list[list[int]]:
     """What a majority vote has to settle: it is settled when all of these are."""
-    return _voters(state, setting).tallies()
+    return voters(state, setting).tallies()
 
 
-def _voters(state: SearchState, setting: Setting) -> Texts | Turns:
+def voters(state: SearchState, setting: Setting) -> Texts | Turns:
     """The final candidates, with what is needed to vote over them."""
     finals = final_candidates(state.get("tree", []), setting.context.score)
     rule = setting.context.turn
     if rule is None:
-        return Texts(finals, _chains(state, finals))
+        chains = _chains(state, finals)
+        if chains is not None:
+            finals = [
+                {**final, "chain": chain}
+                for final, chain in zip(finals, chains, strict=True)
+            ]
+        return Texts(finals, chains)
     # JSON schemas are not read where there are none.
     from langchain_tts.strategies._turns import Turns
 

@@ -55,4 +55,4 @@ def step_strategy(name: str, summary: str, choose: Chooser) -> Strategy:
 
         return build(name, choose)
 
-    return Strategy(name, summary, _RULE, build)
+    return Strategy(name, summary, _RULE, build, parameters=("stop_score",))

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from langchain_tts.search.select import Selection, expandable, finished, share
+from langchain_tts.search.select import Selection, expandable, share
 from langchain_tts.search.state import Candidate
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._given import own_finals
 from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._own import Chooser
 from langchain_tts.strategies._registry import StrategyError
@@ -28,7 +29,7 @@ def build(name: str, choose: Chooser) -> Graph:
 
 
 def _places(state: SearchState, setting: Setting) -> int:
-    return setting.budget.samples - len(finished(state.get("tree", [])))
+    return setting.budget.samples - len(own_finals(state))
 
 
 def _plan(state: SearchState, setting: Setting) -> list[Expansion]:

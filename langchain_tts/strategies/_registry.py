@@ -12,9 +12,10 @@ from langchain_tts.search.certain import Certainty
 if TYPE_CHECKING:
     from langchain_tts.strategies._graph import Graph
 
-VerifierUse = Literal["none", "votes", "steps"]
-"""`none`: a verifier is not even loaded. `votes`: it chooses among finished answers,
-which a majority vote can do without. `steps`: it steers the search."""
+VerifierUse = Literal["none", "optional", "votes", "steps"]
+"""`none`: a verifier is not even loaded. `optional`: the search does without one, and
+counts answers then. `votes`: it chooses among finished answers, which a majority vote
+can do without. `steps`: it steers the search."""
 
 
 class UnknownStrategyError(ValueError):
@@ -60,6 +61,9 @@ class Strategy:
             run answers every smaller budget.
         turns: Whether its candidates may be whole turns with tool calls, or answers by
             a schema: it samples whole answers, and votes over them.
+        certainty: When it is known what can still become the answer.
+        chooses: Whether it chooses among strategies or models itself: then no other
+            search chooses it.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Strategy:
     nested: bool = False
     turns: bool = False
     certainty: Certainty = "end"
+    chooses: bool = False
 
 
 STRATEGIES: dict[str, Strategy] = {}

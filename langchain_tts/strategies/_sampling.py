@@ -27,7 +27,7 @@ def plan(state: SearchState, setting: Setting) -> list[Expansion]:
 
 def enough(state: SearchState) -> Literal["propose", "done"]:
     """Whether N answers were sampled, or something ended the search before."""
-    budget = Budget.parse(runtime_context().budget)
+    budget = Budget.parse(runtime_context(state).budget)
     if state.get("stop_reason") or not missing(state, budget):
         return "done"
     return "propose"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from langgraph.runtime import Runtime, get_runtime
 from pydantic import SecretStr
@@ -14,7 +14,9 @@ from langchain_tts.engines.errors import NoToolsError
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.strategies._registry import STRATEGIES, VerifierUse
+from langchain_tts.strategies._stages import at_stage, stage_of
 from langchain_tts.strategies.context import AnyPolicy, SearchContext
+from langchain_tts.strategies.state import SearchState
 
 SCORING_TIME = 0.1
 """Share of a time limit that is kept for scoring what was generated."""
@@ -73,15 +75,20 @@ class Setting:
         return left - kept
 
 
-def runtime_context() -> SearchContext:
+def runtime_context(state: SearchState) -> SearchContext:
     """The context of the running search; the defaults where it was given none.
 
-    A state that is edited (`update_state`) has its edges followed outside of a run,
-    without a context. The next node has it again, and puts right what was guessed.
+    A search may have chosen some of its parameters itself (`SearchState.chosen`), and
+    a cascade has a policy for each of its stages. A state that is edited
+    (`update_state`) has its edges followed outside of a run, without a context. The
+    next node has it again, and puts right what was guessed.
     """
     runtime: Runtime[SearchContext] | None = get_runtime(SearchContext)
     context: SearchContext | None = None if runtime is None else runtime.context
-    return SearchContext() if context is None else context
+    context = SearchContext() if context is None else context
+    chosen = state.get("chosen")
+    context = replace(context, **chosen) if chosen else context
+    return at_stage(context, stage_of(state))
 
 
 def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
@@ -96,6 +103,8 @@ def bind(context: SearchContext, verifier: VerifierUse) -> Setting:
     """
     if verifier == "steps":
         refuse_turns(context)
+    if verifier == "optional" and context.prm is None:
+        verifier = "none"
     if context.prm is None and (
         verifier == "steps" or (verifier == "votes" and context.vote != "majority")
     ):

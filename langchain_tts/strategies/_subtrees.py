@@ -14,8 +14,8 @@ from itertools import accumulate
 
 from langchain_tts.budget import Spent, add_spent
 from langchain_tts.rewards.once import ScoredOnce
-from langchain_tts.search.select import finished
-from langchain_tts.search.state import Candidate
+from langchain_tts.search.select import finished, roots
+from langchain_tts.search.state import Candidate, path
 from langchain_tts.strategies._calls import (
     Phase,
     PolicyFailedError,
@@ -46,23 +46,40 @@ def side_by_side(
         beginning: SearchState = {
             "messages": state["messages"],
             "seed": search_seed(state),
+            # The time that has passed is that of all of them.
+            "spent": Spent(seconds=state.get("spent", {}).get("seconds", 0.0)),
         }
+        known = state.get("tree", [])
         # Subtrees begin alike: what one has had scored the others need not.
-        prm = None if setting.prm is None else ScoredOnce(setting.prm)
+        prm = None
+        if setting.prm is not None:
+            prm = ScoredOnce(setting.prm, _scores(known))
         parts = []
         counts = sizes(setting)
-        for count, first in zip(counts, accumulate(counts, initial=0), strict=False):
+        places = accumulate(counts, initial=len(roots(known)))
+        for count, first in zip(counts, places, strict=False):
             propose = proposing(plan, by_step=True, first_place=first)
             budget = replace(setting.budget, samples=count)
             phases = (propose, scoring, selecting(choose))
             part = replace(setting, budget=budget, prm=prm)
             parts.append(_subtree(beginning, part, phases))
         ends: list[SearchState] = yield Together(parts)
-        _check(ends, setting)
+        if not finished(known):
+            _check(ends, setting)
         spent = _spent(ends, prm)
-        return {"seed": beginning["seed"], **_joined(ends), "spent": spent}
+        joined = _joined(known, ends)
+        return {"seed": beginning["seed"], **joined, "spent": spent}
 
     return phase
+
+
+def _scores(tree: Sequence[Candidate]) -> dict[tuple[str, ...], float]:
+    """The scores of prefixes that are known before the subtrees begin."""
+    return {
+        tuple(step["text"] for step in path(tree, candidate["id"])): score
+        for candidate in tree
+        if (score := candidate["score"]) is not None
+    }
 
 
 def _subtree(state: SearchState, setting: Setting, phases: Sequence[Phase]) -> Steps:
@@ -99,7 +116,7 @@ def _spent(ends: Sequence[SearchState], prm: ScoredOnce | None) -> Spent:
     return {**total, "prm_calls": 0 if prm is None else prm.calls, "seconds": 0.0}
 
 
-def _joined(ends: Sequence[SearchState]) -> SearchState:
+def _joined(known: Sequence[Candidate], ends: Sequence[SearchState]) -> SearchState:
     """All subtrees as one tree.
 
     Its order is that of subtrees which take each step together.
@@ -110,7 +127,10 @@ def _joined(ends: Sequence[SearchState]) -> SearchState:
         for subtree, end in enumerate(ends)
         for candidate in end["tree"]
     )
-    ids = {(subtree, old): new for new, (_, subtree, old) in enumerate(order)}
+    ids = {
+        (subtree, old): new
+        for new, (_, subtree, old) in enumerate(order, start=len(known))
+    }
 
     def moved(subtree: int, candidate: Candidate) -> Candidate:
         parent = candidate["parent"]
@@ -132,7 +152,7 @@ def _joined(ends: Sequence[SearchState]) -> SearchState:
         "degradations": notes,
     }
     reasons = [end["stop_reason"] for end in ends if end.get("stop_reason")]
-    if any(finished(end["tree"]) for end in ends):
+    if any(finished(tree) for tree in (known, *(end["tree"] for end in ends))):
         # What one subtree lost the others have made up for.
         reasons = [reason for reason in reasons if reason != POLICY_LOST]
     return {**update, "stop_reason": reasons[0]} if reasons else update

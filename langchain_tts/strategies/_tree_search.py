@@ -11,6 +11,7 @@ from typing import Any
 from langchain_tts.search.select import Selection, beam_count, finished, take_away
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._given import given_finals, own_finals
 from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._nodes import Choose
 from langchain_tts.strategies._setting import Setting
@@ -32,6 +33,11 @@ def trajectories(setting: Setting) -> int:
     return beam_count(setting.budget.samples, setting.context.beam_width)
 
 
+def ends(state: SearchState, setting: Setting) -> int:
+    """How many answers are visited, those that the search was given among them."""
+    return trajectories(setting) + len(given_finals(state))
+
+
 def rounds(setting: Setting) -> int:
     """As many as all trajectories have steps at most."""
     return setting.context.max_rounds * trajectories(setting)
@@ -39,7 +45,7 @@ def rounds(setting: Setting) -> int:
 
 def places(state: SearchState, setting: Setting) -> int:
     """How many more answers may become final."""
-    return setting.budget.samples - len(finished(state.get("tree", [])))
+    return setting.budget.samples - len(own_finals(state))
 
 
 def selection(

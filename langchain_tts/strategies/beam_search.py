@@ -35,13 +35,13 @@ from __future__ import annotations
 from langchain_tts.search.select import (
     Selection,
     beam_count,
-    finished,
     keep_best,
     keep_best_or_final,
     share,
 )
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._given import own_finals
 from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._setting import Setting
 from langchain_tts.strategies.state import SearchState
@@ -55,7 +55,7 @@ def build() -> Graph:
 def _places(state: SearchState, setting: Setting) -> int:
     """How many steps the next round may propose."""
     samples, width = setting.budget.samples, setting.context.beam_width
-    final = len(finished(state.get("tree", [])))
+    final = len(own_finals(state))
     if setting.context.ending == "N":
         return samples - final
     # Each of the N/M beams has a share of N, which ends with its answer.
@@ -75,7 +75,7 @@ def choose(state: SearchState, setting: Setting) -> Selection:
     samples, width = setting.budget.samples, setting.context.beam_width
     if setting.context.ending == "N":
         return keep_best(tree, proposed, _places(state, setting), width)
-    earlier = len(set(finished(tree)) - set(proposed))
+    earlier = len(set(own_finals(state)) - set(proposed))
     return keep_best_or_final(tree, proposed, beam_count(samples, width) - earlier)
 
 

@@ -15,6 +15,7 @@ from langchain_tts.budget import FORM, Budget
 from langchain_tts.policies.base import Policy
 from langchain_tts.rewards.base import RewardModel
 from langchain_tts.search.state import Score, Vote
+from langchain_tts.search.tool_route import RouteChoice
 from langchain_tts.search.turns import TurnRule
 
 Ending = Literal["N", "N/M"]
@@ -103,6 +104,39 @@ class SearchContext:
     exploration: float = 1.0
     """Monte Carlo tree search: weight of what was visited little."""
 
+    cascade: tuple[AnyPolicy, ...] | None = None
+    """Cascade: the policies after `policy`, in growing size; None: the larger ones of
+    the embedded policies, if it is one of them."""
+
+    defer_below: float | None = None
+    """Cascade: confidence in [0, 1] below which the next policy is asked; None: what
+    `cascade_file` says, or 0.9 without one."""
+
+    cascade_file: str | None = None
+    """Cascade: a file of `langchain-tts calibrate-cascade`, made for these models."""
+
+    calibration: str | None = None
+    """Compute-optimal: a file of `langchain-tts calibrate` that was made for these
+    models; None: the one that is shipped for them, or else Liu et al.'s rule."""
+
+    adaptive: bool = True
+    """Compute-optimal: whether the rest of the budget is left where the answer is
+    settled."""
+
+    stop_score: float | None = None
+    """Score in [0, 1] of the last step at which an answer is taken and the search ends.
+    None: at none; for compute-optimal what its calibration says."""
+
+    route: RouteChoice = "auto"
+    """Tool route: `auto` chooses for each question, or one route for all questions."""
+
+    tool_policy: AnyPolicy | None = None
+    """Tool route: the policy that calls a calculator. None: the embedded one for the
+    embedded policies, else the policy itself if it is an instruct model."""
+
+    solver_policy: AnyPolicy | None = None
+    """Tool route: the policy that writes constraints for Z3. None: likewise."""
+
     turn: SkipJsonSchema[TurnRule | None] = None
     """What the answer may be where tools may be called; None: text."""
 
@@ -130,16 +164,38 @@ class SearchContext:
         self._check_number("resample_below", "0 to 1", lambda x: 0 <= x <= 1)
         self._check_number("annealing", "1 or more", lambda x: x >= 1)
         self._check_number("exploration", "0 or more", lambda x: x >= 0)
+        if self.stop_score is not None:
+            self._check_number("stop_score", "0 to 1", lambda x: 0 <= x <= 1)
+        self._check_cascade()
         for name, kinds in (
             ("score", get_args(Score)),
             ("vote", get_args(Vote)),
             ("ending", get_args(Ending)),
             ("early_stop", get_args(EarlyStop)),
+            ("route", get_args(RouteChoice)),
         ):
             value = getattr(self, name)
             if value not in kinds:
                 msg = f"{name} is {value!r}; it is one of {', '.join(kinds)}"
                 raise SearchContextError(msg)
+
+    def _check_cascade(self) -> None:
+        larger: object = self.cascade
+        if larger is not None and not isinstance(larger, (tuple, list)):
+            msg = f"cascade is {larger!r}; give a list of policies, e.g. ['vllm:MODEL']"
+            raise SearchContextError(msg)
+        if isinstance(larger, list):
+            # Forms and JSON have lists.
+            object.__setattr__(self, "cascade", tuple(larger))
+        if self.defer_below is None:
+            return
+        self._check_number("defer_below", "0 to 1", lambda x: 0 <= x <= 1)
+        if self.cascade_file is not None:
+            msg = (
+                f"defer_below is {self.defer_below} and cascade_file "
+                f"{self.cascade_file!r}, which has thresholds of its own; give one"
+            )
+            raise SearchContextError(msg)
 
     def _check_whole(self, name: str, least: int) -> None:
         value = getattr(self, name)

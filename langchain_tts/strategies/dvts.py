@@ -19,8 +19,8 @@ come back, and an engine that batches continuously merges what comes from all.
     START -> subtrees -> aggregate -> END
 
 Where the steps are looked at or saved, where `lockstep` asks for it, and where all
-subtrees draw on one ceiling of tokens or FLOPs, they advance together, in one batch a
-round. The tree is the same.
+subtrees draw on one ceiling of tokens or FLOPs or end with one answer (`stop_score`),
+they advance together, in one batch a round. The tree is the same.
 
     START -> propose -> score -> select -> propose ... -> aggregate -> END
 
@@ -38,7 +38,6 @@ from langchain_tts.budget import Budget
 from langchain_tts.search.select import (
     Selection,
     beam_count,
-    finished,
     keep_best_of_subtrees,
     roots,
     share,
@@ -46,6 +45,7 @@ from langchain_tts.search.select import (
 )
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import node
+from langchain_tts.strategies._given import given_roots, own_finals
 from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._setting import Setting, runtime_context
 from langchain_tts.strategies._step_search import add_loop
@@ -66,11 +66,13 @@ def build() -> Graph:
     return graph
 
 
-def _entry(_state: SearchState) -> Literal["in lockstep", "side by side"]:
-    context = runtime_context()
+def _entry(state: SearchState) -> Literal["in lockstep", "side by side"]:
+    context = runtime_context(state)
     budget = Budget.parse(context.budget)
     shared = budget.tokens is not None or budget.flops is not None
-    free = context.lockstep is False and not shared
+    # An answer that is good enough ends all subtrees.
+    together = shared or context.stop_score is not None
+    free = context.lockstep is False and not together
     return "side by side" if free else "in lockstep"
 
 
@@ -79,7 +81,7 @@ def _sizes(setting: Setting) -> list[int]:
 
 
 def _owners(state: SearchState, setting: Setting) -> list[int]:
-    return subtrees(state["tree"], _count(setting))
+    return subtrees(state["tree"], _count(setting), given_roots(state))
 
 
 def _count(setting: Setting) -> int:
@@ -91,8 +93,8 @@ def _plan(state: SearchState, setting: Setting) -> list[Expansion]:
     if not parents:
         return [Expansion(None, setting.budget.samples)]
     tree, owner = state["tree"], _owners(state, setting)
-    places = share(len(roots(tree)), _count(setting))
-    for candidate_id in finished(tree):
+    places = share(len(roots(tree)) - given_roots(state), _count(setting))
+    for candidate_id in own_finals(state):
         places[owner[candidate_id]] -= 1
     return [Expansion(parent, places[owner[parent]]) for parent in parents]
 

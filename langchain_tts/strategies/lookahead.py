@@ -33,10 +33,11 @@ from langgraph.graph import END, START
 
 from langchain_tts.budget import Budget
 from langchain_tts.search.lookahead import affordable, open_rollouts, place_count
-from langchain_tts.search.select import Selection, finished
+from langchain_tts.search.select import Selection
 from langchain_tts.strategies import _nodes, beam_search
 from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import Steps, node
+from langchain_tts.strategies._given import own_finals
 from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._rollouts import judges, one_step_further
 from langchain_tts.strategies._scoring import RolloutScoring
@@ -89,12 +90,12 @@ def _price(setting: Setting) -> int:
 
 def _look_ahead(state: SearchState, setting: Setting) -> SearchState | Steps:
     ends = _open(state, setting.context)
-    places = _beam(setting).budget.samples - len(finished(state.get("tree", [])))
+    places = _beam(setting).budget.samples - len(own_finals(state))
     return one_step_further(state, setting, ends, places) if ends else {}
 
 
 def _further(state: SearchState) -> Literal["look_ahead", "done"]:
-    return "look_ahead" if _open(state, runtime_context()) else "done"
+    return "look_ahead" if _open(state, runtime_context(state)) else "done"
 
 
 def _open(state: SearchState, context: SearchContext) -> list[int]:

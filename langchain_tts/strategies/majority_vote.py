@@ -33,6 +33,7 @@ from typing import Literal
 
 from langgraph.graph import END, START
 
+from langchain_tts.search.select import roots
 from langchain_tts.search.settle import fewest_to_settle, settled
 from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._admission import Expansion
@@ -51,7 +52,9 @@ def build() -> Graph:
     graph.add_node("propose", node(_propose, "none", "propose"))
     graph.add_node("settle", node(_settle, "none", "settle"))
     graph.add_node("aggregate", _nodes.aggregate("majority_vote", "none"))
-    graph.add_edge(START, "propose")
+    graph.add_conditional_edges(
+        START, _entry, {"settle": "settle", "propose": "propose"}
+    )
     graph.add_conditional_edges(
         "propose",
         _sampled,
@@ -86,9 +89,15 @@ def _plan(state: SearchState, setting: Setting) -> list[Expansion]:
 def _sampled(state: SearchState) -> Literal["settle", "propose", "done"]:
     """Where to go with new samples."""
     turn = enough(state)
-    if turn == "propose" and runtime_context().early_stop != "off":
+    if turn == "propose" and runtime_context(state).early_stop != "off":
         return "settle"
     return turn
+
+
+def _entry(state: SearchState) -> Literal["settle", "propose"]:
+    """Where to begin: with what there is, if some samples were taken before."""
+    known = roots(state.get("tree", []))
+    return "settle" if known and _sampled(state) == "settle" else "propose"
 
 
 def _settle(state: SearchState, setting: Setting) -> Steps:

@@ -52,7 +52,7 @@ def _choose(state: SearchState, setting: Setting) -> Selection:
     if _tree_search.places(state, setting) <= 0:
         return Selection([], [])
     rules = Rules(
-        simulations=_tree_search.trajectories(setting),
+        simulations=_tree_search.ends(state, setting),
         exploration=setting.context.exploration,
         deepest=setting.context.max_rounds,
     )

@@ -41,9 +41,10 @@ import random
 from collections import Counter
 
 from langchain_tts.search.particles import Resampling, anneal, filter_particles
-from langchain_tts.search.select import Selection, finished
+from langchain_tts.search.select import Selection
 from langchain_tts.strategies import _step_search
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._given import own_finals
 from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._proposal import sample_seed
 from langchain_tts.strategies._setting import Setting
@@ -70,7 +71,7 @@ def _choose(state: SearchState, setting: Setting) -> Selection:
         temperature=anneal(setting.context.annealing, turn),
         offset=_offset(state["seed"], turn),
     )
-    places = setting.budget.samples - len(finished(tree))
+    places = setting.budget.samples - len(own_finals(state))
     return filter_particles(
         tree, state["proposed"], _weights(state), places, resampling
     )

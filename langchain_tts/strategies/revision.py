@@ -77,5 +77,5 @@ def _propose(state: SearchState, setting: Setting) -> Steps:
 
 def _next(state: SearchState) -> Literal["propose", "done"]:
     complete = [len(answers) for answers in state.get("chains", [])]
-    done = state.get("stop_reason") or complete == _lengths(runtime_context())
+    done = state.get("stop_reason") or complete == _lengths(runtime_context(state))
     return "done" if done else "propose"

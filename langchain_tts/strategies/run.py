@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_tts.budget import Budget
 from langchain_tts.search.state import Message, SearchResult
-from langchain_tts.strategies import Strategy, get_strategy
+from langchain_tts.strategies import STRATEGIES, Strategy, get_strategy
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.state import SearchInput, SearchState, result_of
 
@@ -37,7 +37,9 @@ _ENDS = 8
 _WATCHED: list[StreamMode] = ["updates", "values"]
 """What each node did, and then the state after it."""
 
-_Snapshot = tuple[str, dict[str, Any]]
+_Snapshot = tuple[str, dict[str, Any]] | tuple[tuple[str, ...], str, dict[str, Any]]
+"""Which of the two it is, and what it is; before them the graph that it is from, where
+others are in the search's own (they are not looked for in vain: it takes time)."""
 _Update = dict[str, Any]
 
 
@@ -68,7 +70,7 @@ def solve(
         MissingVerifierError: If the strategy needs a verifier and there is none.
         PolicyFailedError: If the policy failed on every sample.
     """
-    graph = _compiled(get_strategy(strategy))
+    graph, _ = _compiled(get_strategy(strategy))
     state = graph.invoke(
         _start(messages, seed), _configured(config, context), context=_unseen(context)
     )
@@ -87,7 +89,7 @@ async def asolve(
 
     The same search as `solve`: the same arguments, result and errors.
     """
-    graph = _compiled(get_strategy(strategy))
+    graph, _ = _compiled(get_strategy(strategy))
     state = await graph.ainvoke(
         _start(messages, seed), _configured(config, context), context=_unseen(context)
     )
@@ -152,21 +154,19 @@ def watch(
     config: RunnableConfig | None = None,
 ) -> Generator[Superstep]:
     """Search as `stream_search` does, and tell what each superstep did."""
-    graph = _compiled(get_strategy(strategy))
+    graph, inner = _compiled(get_strategy(strategy))
     snapshots = graph.stream(
         _start(messages, seed),
         _configured(config, context),
         context=context,
         stream_mode=_WATCHED,
+        subgraphs=bool(inner),
     )
-    done: _Update = {}
+    steps = _Supersteps(inner)
     # Closed here, so that the search ends with whoever watches it.
     with closing(cast("Generator[_Snapshot]", snapshots)) as parts:
-        for mode, part in parts:
-            if mode == "values":
-                yield _superstep(done, part)
-            else:
-                done = part
+        for snapshot in parts:
+            yield from steps.after(snapshot)
 
 
 async def awatch(
@@ -178,34 +178,71 @@ async def awatch(
     config: RunnableConfig | None = None,
 ) -> AsyncGenerator[Superstep]:
     """`watch` without blocking the event loop."""
-    graph = _compiled(get_strategy(strategy))
+    graph, inner = _compiled(get_strategy(strategy))
     snapshots = graph.astream(
         _start(messages, seed),
         _configured(config, context),
         context=context,
         stream_mode=_WATCHED,
+        subgraphs=bool(inner),
     )
-    done: _Update = {}
+    steps = _Supersteps(inner)
     async with aclosing(cast("AsyncGenerator[_Snapshot]", snapshots)) as parts:
-        async for mode, part in parts:
-            if mode == "values":
-                yield _superstep(done, part)
-            else:
-                done = part
+        async for snapshot in parts:
+            for superstep in steps.after(snapshot):
+                yield superstep
 
 
-def _superstep(done: _Update, state: dict[str, Any]) -> Superstep:
-    """A superstep of what its one node did, and of the state after it."""
-    changed = [c["id"] for update in done.values() for c in update.get("tree", [])]
-    node = next(iter(done), "")
-    return Superstep(node, changed, cast("SearchState", state))
+class _Supersteps:
+    """The supersteps of a stream: those of a strategy that is a part of the search too.
+
+    Args:
+        parts: The strategies that are nodes of the search's graph.
+    """
+
+    def __init__(self, parts: frozenset[str]) -> None:
+        self._parts = parts
+        self._done: _Update = {}
+
+    def after(self, snapshot: _Snapshot) -> Iterator[Superstep]:
+        """What there is to tell after a part of the stream."""
+        *graphs, mode, part = snapshot
+        inner = [name.partition(":")[0] for graph in graphs for name in graph]
+        if inner and (len(inner) > 1 or inner[0] not in self._parts):
+            # A model may be a graph itself.
+            return
+        if mode == "updates":
+            self._done = part
+            return
+        done, self._done = self._done, {}
+        node = next(iter(done), "")
+        if (inner and not node) or (not inner and node in self._parts):
+            # The beginning and the end of a part were told already.
+            return
+        changed = [c["id"] for update in done.values() for c in update.get("tree", [])]
+        yield Superstep(node, changed, cast("SearchState", part))
+
+
+class _Machine(NamedTuple):
+    graph: Compiled
+    parts: frozenset[str]
+    """The strategies that are nodes of it."""
+
+
+def _compiled(strategy: Strategy) -> _Machine:
+    # A search may choose among all strategies, those registered since the last one too.
+    return _compile(strategy, tuple(STRATEGIES) if strategy.chooses else ())
 
 
 @lru_cache
-def _compiled(strategy: Strategy) -> Compiled:
+def _compile(strategy: Strategy, _known: tuple[str, ...]) -> _Machine:
     # Without a checkpointer even inside a graph that has one: its every step would
     # store the whole tree, and a search is repeated from its seed.
-    return strategy.build().compile(checkpointer=False, name=strategy.name)
+    graph = strategy.build().compile(checkpointer=False, name=strategy.name)
+    parts = dict(graph.get_subgraphs())
+    for part in parts.values():
+        cast("Compiled", part).checkpointer = False
+    return _Machine(graph, frozenset(parts))
 
 
 def _start(messages: Sequence[Message], seed: int | None) -> SearchInput:

@@ -10,13 +10,26 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict
 
 from langchain_tts.budget import Spent, add_spent
+from langchain_tts.search.cascade import Asked
+from langchain_tts.search.routing import Route
 from langchain_tts.search.state import Candidate, Message, Outcome, SearchResult, merge
+from langchain_tts.search.tool_route import Routed
+
+
+class Given(TypedDict):
+    """What a search was given when it began."""
+
+    candidates: int
+    """How many candidates the tree had."""
+    samples: int
+    """How many samples of the budget they had cost."""
+
 
 _SNAPSHOT_EVERY = 1000
 """Updates of a channel after which it is stored whole, so that few have to be replayed.
@@ -60,6 +73,16 @@ class SearchState(SearchInput, total=False):
     """Tree search: where each simulation ended, or what was taken, in that order."""
     chains: list[list[int]]
     """Revision: for each chain the last steps of its answers, in their order."""
+    stages: list[Asked]
+    """Cascade: the policies that were asked, without the one that is asked now."""
+    routed: Routed
+    """Tool route: which route each sample took, and which was chosen."""
+    chosen: dict[str, Any]
+    """Fields of the context that this search has chosen for itself."""
+    route: Route
+    """What a search that chooses its strategy has chosen, and why."""
+    given: Given
+    """Step search: what was sampled before it began."""
     wanted: int
     """Majority vote: how many samples the next call takes; fewer cannot settle it."""
 
@@ -73,6 +96,23 @@ def apply(state: SearchState, update: SearchState) -> SearchState:
         "spent": add_spent(state.get("spent", {}), update.get("spent", {})),
         "degradations": state.get("degradations", []) + update.get("degradations", []),
         "visited": append(state.get("visited", []), [update.get("visited", [])]),
+    }
+
+
+def changes(before: SearchState, after: SearchState) -> SearchState:
+    """The update that makes the second state of the first one, by `apply`."""
+    tree, told = before.get("tree", []), before.get("degradations", [])
+    spent = {k: -v for k, v in before.get("spent", {}).items()}  # type: ignore[operator]
+    return {
+        **after,
+        "tree": [
+            candidate
+            for place, candidate in enumerate(after.get("tree", []))
+            if place >= len(tree) or candidate != tree[place]
+        ],
+        "spent": add_spent(after.get("spent", {}), cast("Spent", spent)),
+        "degradations": after.get("degradations", [])[len(told) :],
+        "visited": after.get("visited", [])[len(before.get("visited", [])) :],
     }
 
 

@@ -16,6 +16,9 @@ _ARROW = "─▶"
 _NODE = "bold"
 _HERE = "bold reverse"
 _LINE = "bright_black"
+_MANY = 3
+"""Nodes between the same two from which on they are listed."""
+_WIDTH = 79
 
 
 def strip(edges: Sequence[Edge], here: str | None) -> Text:
@@ -27,9 +30,12 @@ def strip(edges: Sequence[Edge], here: str | None) -> Text:
 
     Returns:
         The longest way through in one line, and a line for each other edge; what lies
-        off that way is written on its line.
+        off that way is written on its line. Many nodes between the same two are listed.
     """
     here = here or END
+    choices = _choices(edges)
+    listed = {node for nodes in choices.values() for node in nodes}
+    edges = [edge for edge in edges if not listed & set(edge)]
     way = _longest_way(edges)
     centers: dict[str, int] = {}
     text = Text(no_wrap=True)
@@ -45,7 +51,40 @@ def strip(edges: Sequence[Edge], here: str | None) -> Text:
     for arc in _arcs(edges, way):
         text.append("\n")
         _draw(text, arc, centers, here)
+    for (before, after), nodes in choices.items():
+        _list(text, before, nodes, after, here)
     return text
+
+
+def _choices(edges: Sequence[Edge]) -> dict[Edge, list[str]]:
+    """The nodes of which one is gone through from one node to another, if many."""
+    found: dict[Edge, list[str]] = {}
+    for node in dict.fromkeys(target for _, target in edges):
+        before = [source for source, target in edges if target == node]
+        after = [target for source, target in edges if source == node]
+        if len(before) == len(after) == 1:
+            found.setdefault((before[0], after[0]), []).append(node)
+    return {ends: nodes for ends, nodes in found.items() if len(nodes) >= _MANY}
+
+
+def _list(text: Text, before: str, nodes: Sequence[str], after: str, here: str) -> None:
+    """Write nodes one after another, in lines."""
+    start = f" {before} "
+    text.append("\n" + start, style=_LINE)
+    text.append(_ARROW, style=_LINE)
+    width = margin = len(start) + len(_ARROW)
+    for node in nodes:
+        name = f" {node} "
+        if width + len(name) + 1 > _WIDTH:
+            text.append("\n" + " " * margin)
+            width = margin
+        text.append(name, style=_HERE if node == here else _NODE)
+        text.append("·" if node != nodes[-1] else "", style=_LINE)
+        width += len(name) + 1
+    end = f"{_ARROW} {after} "
+    if width + len(end) > _WIDTH:
+        text.append("\n" + " " * margin)
+    text.append(end, style=_LINE)
 
 
 class _Arc(NamedTuple):

@@ -124,6 +124,7 @@ def may_win(strategy: str, seen: Sequence[Superstep], budget: int) -> list[int] 
     state = seen[-1].state
     tree = state.get("tree", [])
     over = bool(state.get("stop_reason"))
+    strategy = going_on_with(strategy, state)
     if strategy in WHOLE:
         over = over or sum(c["parent"] is None for c in tree) >= budget
         if not over:
@@ -140,6 +141,16 @@ def may_win(strategy: str, seen: Sequence[Superstep], budget: int) -> list[int] 
     unfinished = [c for c in tree if c["status"] in {"active", "truncated"}]
     ends = [c["id"] for c in unfinished if not any(goes_on(c, d) for d in tree)]
     return [*finals, *ends]
+
+
+def going_on_with(strategy: str, state: SearchState) -> str:
+    """The strategy that is asked now: of a search that chooses, the chosen one."""
+    if strategy != "compute_optimal":
+        return strategy
+    if not state.get("route", {}).get("taken"):
+        return "best_of_n" if state.get("stop_reason") else "none yet"
+    begun = len(state["tree"]) > state.get("given", {"candidates": -1})["candidates"]
+    return state["route"]["strategy"] if begun else "none yet"
 
 
 def goes_on(step: Candidate, following: Candidate) -> bool:

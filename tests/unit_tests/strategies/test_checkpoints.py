@@ -63,7 +63,9 @@ def forget_after(saver: SqliteSaver, checkpoint_id: str) -> None:
     saver.conn.commit()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+# What a strategy that is a part of another one has done is kept as long as that part
+# runs, which cannot be shown by forgetting checkpoints alone.
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "compute_optimal"])
 def test_what_a_node_did_is_kept_where_a_process_ends_before_its_checkpoint(
     strategy: str, tmp_path: Path
 ) -> None:

@@ -233,4 +233,4 @@ def test_a_state_that_is_edited_outside_of_a_run_goes_on(
     end = graph.get_state(thread).values
     assert end["tree"] == whole["tree"]
     assert end["result"]["answer"] == whole["answer"]
-    assert end["result"]["degradations"] == ["seen"]
+    assert end["result"]["degradations"] == ["seen", *whole["degradations"]]
