@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
@@ -44,52 +42,27 @@ def search_context(arguments: argparse.Namespace, budget: object) -> SearchConte
     """
     from langchain_tts.budget import Budget
     from langchain_tts.strategies.context import SearchContext
+    from langchain_tts.strategies.parameters import parse_parameters
 
     return SearchContext(
         policy=arguments.policy,
         prm=None if arguments.prm == "none" else arguments.prm,
         budget=Budget.parse(budget),
-        **_parameters(arguments.set),
+        **parse_parameters(arguments.set),
     )
 
 
-def _parameters(pairs: list[str]) -> dict[str, Any]:
-    """`NAME=VALUE`s as arguments of a context, each of the type of its default."""
-    from langchain_tts.strategies.context import SearchContext, SearchContextError
+def whole_number(text: str, option: str) -> int:
+    """A whole number above 0 from an option's text.
 
-    defaults = {
-        field.name: field.default
-        for field in fields(SearchContext)
-        if isinstance(field.default, (int, float, str, NoneType))
-        and field.name not in {"policy", "prm"}
-    }
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        if name not in defaults:
-            msg = (
-                f"--set has {pair!r}; give NAME=VALUE with one of the names "
-                f"{', '.join(defaults)}"
-            )
-            raise SearchContextError(msg)
-        found[name] = _value(name, text, defaults[name])
-    return found
-
-
-def _value(name: str, text: str, default: object) -> object:
-    from langchain_tts.strategies.context import SearchContextError
-
-    if default is None:
-        kinds = {"true": True, "false": False}
-        if text.lower() not in kinds:
-            msg = f"{name} is {text!r}; it is true or false"
-            raise SearchContextError(msg)
-        return kinds[text.lower()]
-    if isinstance(default, str):
-        return text
+    Raises:
+        UsageError: If it is none.
+    """
     try:
-        return int(text) if isinstance(default, int) else float(text)
+        number = int(text)
     except ValueError:
-        kind = "whole number" if isinstance(default, int) else "number"
-        msg = f"{name} is {text!r}; give a {kind}, e.g. {default}"
-        raise SearchContextError(msg) from None
+        number = 0
+    if number < 1:
+        msg = f"{option} has {text.strip()!r}; give whole numbers above 0, e.g. 16"
+        raise UsageError(msg)
+    return number

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_tts._cli_context import UsageError, add_context, search_context
+from langchain_tts._cli_context import (
+    UsageError,
+    add_context,
+    search_context,
+    whole_number,
+)
+from langchain_tts._cli_engine import add_engine, engine
 from langchain_tts._cli_graph import strategy_name
+from langchain_tts._cli_measured import add_output, check_output, show
 
 if TYPE_CHECKING:
     import argparse
-    from contextlib import AbstractContextManager
-    from typing import IO
+    from collections.abc import Callable
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--dataset",
         default="tinymath",
-        help="tinymath, math500, aime24, or a JSONL file (%(default)s)",
+        help="tinymath, math500, aime24, a JSONL file, or "
+        "'hf:NAME?config=main&split=test&question=problem&answer=answer&level=level' "
+        "(%(default)s)",
     )
     command.add_argument(
         "--split", default="test", help="of tinymath: calibration or test (%(default)s)"
@@ -33,7 +38,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--strategies",
         type=strategy_name,
         default="greedy,majority_vote,best_of_n,beam_search",
-        help="names, separated by commas, or `all` (%(default)s)",
+        help="names, separated by commas, each with parameters of its own if wanted: "
+        "'best_of_n,beam_search?beam_width=8&score=min' (in quotes, because shells "
+        "read ? and & too); or `all` (%(default)s)",
     )
     command.add_argument(
         "--budgets",
@@ -43,73 +50,86 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--limit", help="use K questions, spread over the levels", metavar="K"
     )
-    command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    add_context(command)
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_argument("--out", metavar="FILE", help="write the JSON to a file too")
     command.add_argument(
-        "--markdown",
-        metavar="FILE",
-        type=Path,
-        help="write the table into a document, between its marks if it is there",
+        "--seeds",
+        default="0",
+        help="each question is searched once with each, separated by commas; --seed "
+        "is the same (%(default)s)",
     )
+    add_context(command)
+    add_engine(command)
+    command.add_argument(
+        "--out",
+        metavar="RUN",
+        type=Path,
+        help="folder that keeps every search and the summary (what --json prints, in "
+        "summary.json); the same command goes on with a run that was stopped",
+    )
+    add_output(command)
     command.set_defaults(run=_eval)
 
 
 def _eval(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from langchain_tts.evaluation.datasets import load_dataset
-    from langchain_tts.evaluation.markdown import (
-        check_document,
-        markdown,
-        write_document,
-    )
-    from langchain_tts.evaluation.report import losses, progress, table
+    from langchain_tts.evaluation.datasets import dataset_label, load_dataset
+    from langchain_tts.evaluation.report import progress
     from langchain_tts.evaluation.sweep import sweep
 
-    budgets = [_whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
+    budgets = [whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
     limit = None
     if arguments.limit is not None:
-        limit = _whole_number(arguments.limit, "--limit")
+        limit = whole_number(arguments.limit, "--limit")
+    seeds = _seeds(arguments.seeds)
     questions = load_dataset(arguments.dataset, split=arguments.split, limit=limit)
     context = search_context(arguments, budget=max(budgets))
     # What cannot be written must not cost the evaluation.
-    if arguments.markdown is not None:
-        check_document(arguments.markdown)
-    with _opened(arguments.out) as out, progress() as advance:
-        report = sweep(
-            questions,
-            strategies=_strategies(arguments.strategies),
-            budgets=budgets,
-            context=context,
-            seed=arguments.seed,
-            advance=advance,
-        )
-        text = json.dumps({"dataset": arguments.dataset, **report})
-        if out is not None:
-            out.write(text + "\n")
-    title = (
-        f"{arguments.dataset}, policy {report['policy']}, "
-        f"verifier {report['prm'] or 'none'}"
-    )
-    if arguments.markdown is not None:
-        document = markdown(
-            report,
-            title=title,
-            command=shlex.join(["langchain-tts", *arguments.argv]),
-            score=context.score,
-            vote=context.vote,
-        )
-        write_document(arguments.markdown, document)
-    if arguments.json:
-        sys.stdout.write(text + "\n")
-    else:
-        drawn = table(report, title=title, score=context.score, vote=context.vote)
-        Console().print(drawn)
-    for line in losses(report):
-        sys.stderr.write(f"langchain-tts: {line}\n")
+    check_output(arguments)
+    _check_folder(arguments.out)
+    done = _Done()
+    try:
+        with engine(arguments) as where, progress() as advance:
+            report = sweep(
+                questions,
+                strategies=_strategies(arguments.strategies),
+                budgets=budgets,
+                context=context,
+                seeds=seeds,
+                dataset=dataset_label(arguments.dataset, arguments.split),
+                folder=arguments.out,
+                engine=where,
+                advance=done.and_then(advance),
+            )
+    except KeyboardInterrupt:
+        if arguments.out is not None:
+            done.say(arguments.out)
+        raise
+    show(report, arguments, score=context.score, vote=context.vote)
     return 0
+
+
+class _Done:
+    """How far a run has come."""
+
+    def __init__(self) -> None:
+        self._searches = (0, 0)
+
+    def and_then(
+        self, advance: Callable[[int, int], None]
+    ) -> Callable[[int, int], None]:
+        """Take note of the progress and pass it on."""
+
+        def both(done: int, total: int) -> None:
+            self._searches = done, total
+            advance(done, total)
+
+        return both
+
+    def say(self, folder: Path) -> None:
+        """Say what a run that was stopped has kept."""
+        done, total = self._searches
+        sys.stderr.write(
+            f"langchain-tts: stopped; {folder} keeps {done} of {total} searches, and "
+            "the same command goes on with it\n"
+        )
 
 
 def _strategies(text: str) -> list[str]:
@@ -120,16 +140,18 @@ def _strategies(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _whole_number(text: str, option: str) -> int:
+def _seeds(text: str) -> list[int]:
     try:
-        number = int(text)
+        return [int(seed) for seed in text.split(",")]
     except ValueError:
-        number = 0
-    if number < 1:
-        msg = f"{option} has {text.strip()!r}; give whole numbers above 0, e.g. 16"
+        msg = f"--seeds is {text!r}; give whole numbers separated by commas, e.g. 0,1,2"
+        raise UsageError(msg) from None
+
+
+def _check_folder(folder: Path | None) -> None:
+    if folder is not None and folder.exists() and not folder.is_dir():
+        msg = (
+            f"--out is {str(folder)!r}, a file; give a folder for the run: its "
+            "summary.json is what --json prints"
+        )
         raise UsageError(msg)
-    return number
-
-
-def _opened(path: str | None) -> AbstractContextManager[IO[str] | None]:
-    return nullcontext() if path is None else Path(path).open("w", encoding="utf-8")

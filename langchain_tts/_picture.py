@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from langchain_tts._branches import Branch, fold
+from langchain_tts.search.settle import SETTLED
 
 if TYPE_CHECKING:
     from langchain_tts.budget import Budget, Spent
+    from langchain_tts.search.routing import Route
     from langchain_tts.search.state import Outcome, Status
     from langchain_tts.strategies.state import SearchState
 
@@ -70,6 +72,8 @@ def render(
         boxes.append(_titled("vote", votes_table(result)))
     boxes.append(_titled("spent", spent_table(snapshot.get("spent", {}), frame.budget)))
     parts += [Text(), Columns(boxes, padding=(0, 3))]
+    if "strategy" in snapshot.get("route", {}):
+        parts.append(route_line(snapshot["route"]))
     parts += [
         Text(f"! {line}", style="yellow") for line in snapshot.get("degradations", [])
     ]
@@ -85,6 +89,17 @@ def render(
         box=box.ROUNDED,
         padding=(1, 2),
     )
+
+
+def route_line(route: Route) -> Text:
+    """What a search chose for its question, and why."""
+    chance = route["chance"]
+    guess = "" if chance is None else f"{chance:.0%} likely to be right · "
+    verb = "goes on with" if route["taken"] else "would go on with"
+    reason = route["reason"].partition(" (no calibration")[0]
+    line = Text(f"→ {guess}{verb} ", style="cyan")
+    line.append(route["strategy"], style="bold cyan")
+    return line.append(f" ({reason})", style="bright_black")
 
 
 def _branches(snapshot: SearchState, max_lines: int) -> RenderableType:
@@ -212,7 +227,7 @@ def _progress(snapshot: SearchState) -> str:
     if (result := snapshot.get("result")) is not None:
         parts.append(f"{result['seconds']:.1f} s")
         reason = result["stop_reason"]
-        if reason in {"certain", "confident"}:
+        if reason in SETTLED:
             parts.append(f"settled ({reason})")
         elif reason != "finished":
             parts.append(f"stopped by {reason}")

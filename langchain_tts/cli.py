@@ -1,4 +1,4 @@
-"""The command line: `langchain-tts solve | debug | eval | graph | strategies`."""
+"""The command line: `langchain-tts solve | debug | eval | calibrate | report | ...`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from langchain_tts import _cli_debug, _cli_eval, _cli_graph
+from langchain_tts import (
+    _cli_calibrate,
+    _cli_cascade,
+    _cli_debug,
+    _cli_eval,
+    _cli_graph,
+    _cli_report,
+    _cli_rescore,
+)
 from langchain_tts._cli_context import UsageError, add_context, search_context
 from langchain_tts._version import __version__
 
@@ -67,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_solve(commands.add_parser("solve", help="search for the answer to a question"))
     _cli_debug.add_parser(commands)
     _cli_eval.add_parser(commands)
+    _cli_rescore.add_parser(commands)
+    _cli_calibrate.add_parser(commands)
+    _cli_cascade.add_parser(commands)
     _cli_graph.add_parser(commands)
+    _cli_report.add_parser(commands)
     listing = commands.add_parser("strategies", help="list the strategies")
     listing.set_defaults(run=_strategies)
     return parser

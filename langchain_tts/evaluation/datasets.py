@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TINYMATH = "tinymath"
+
+HUB = "hf"
+"""Before the name of a data set that Hugging Face's `datasets` loads."""
+
 FILES = {"math500": "math500.jsonl", "aime24": "aime24.jsonl"}
 """Benchmarks that are read from `$LANGCHAIN_TTS_DATA`: they are not shipped."""
 
@@ -41,11 +46,12 @@ class Question:
 def load_dataset(
     name: str, *, split: str = "test", limit: int | None = None
 ) -> list[Question]:
-    """Load questions.
+    r"""Load questions.
 
     Args:
-        name: `tinymath`, a name in `FILES`, or the path of a JSONL file whose objects
-            have `problem` (or `question`), `answer` and perhaps `level`.
+        name: `tinymath`, a name in `FILES`, `hf:NAME?option=value` for a data set in a
+            format of Hugging Face (`hub.load`), or the path of a JSONL file whose
+            objects have `problem` (or `question`), `answer` and perhaps `level`.
         split: Of tinymath: `calibration` or `test`.
         limit: At most so many questions, spread evenly over the levels.
 
@@ -58,8 +64,43 @@ def load_dataset(
     if limit is not None and limit < 1:
         msg = f"limit is {limit}; give a whole number above 0"
         raise DatasetError(msg)
-    questions = _tinymath(split) if name == "tinymath" else _read(_locate(name))
+    if name == TINYMATH:
+        questions = _tinymath(split)
+    elif name.startswith(f"{HUB}:"):
+        from langchain_tts.evaluation import hub
+
+        questions = hub.load(name)
+    else:
+        questions = _read(_locate(name))
     return questions if limit is None else _spread(questions, limit)
+
+
+def dataset_label(name: str, split: str) -> str:
+    """What a data set is called in a report: with its split where it has several."""
+    return f"{name}/{split}" if name == TINYMATH else name
+
+
+def question_of(text: object, answer: object, level: object, where: str) -> Question:
+    """Make a question of what a data set says.
+
+    Args:
+        text: What is asked.
+        answer: The right answer. Of a solution as in GSM8K, what follows its `####`.
+        level: A whole number, `Level 3` as in MATH, or None.
+        where: The place in the data set, for an error.
+
+    Raises:
+        DatasetError: If something is missing or no level.
+    """
+    if text is None or answer is None:
+        msg = f"{where} is not a question: it has no text or no answer"
+        raise DatasetError(msg)
+    try:
+        number = None if level is None else int(str(level).removeprefix("Level "))
+    except ValueError:
+        msg = f"{where} is not a question: its level is {level!r}, not a whole number"
+        raise DatasetError(msg) from None
+    return Question(str(text), str(answer).rpartition("####")[2].strip(), number)
 
 
 def _tinymath(split: str) -> list[Question]:
@@ -88,8 +129,11 @@ def _locate(name: str) -> Path:
     if name in FILES or path.suffix:
         msg = f"there is no file {path}; give the path of a JSONL file"
     else:
-        names = ", ".join(["tinymath", *FILES])
-        msg = f"unknown data set {name!r}; give one of {names}, or a JSONL file"
+        names = ", ".join([TINYMATH, *FILES])
+        msg = (
+            f"unknown data set {name!r}; give one of {names}, a JSONL file, or "
+            f"{HUB}:NAME for one in a format of Hugging Face"
+        )
     raise DatasetError(msg)
 
 
@@ -109,18 +153,14 @@ def _parse(line: str, where: str) -> Question:
     try:
         record = json.loads(line)
         text = record["problem"] if "problem" in record else record["question"]
-        level = record.get("level")
-        return Question(
-            text=str(text),
-            answer=str(record["answer"]),
-            level=None if level is None else int(level),
-        )
+        answer, level = record["answer"], record.get("level")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = (
             f"{where} is not a question ({type(error).__name__}: {error}); expected "
             "a JSON object with problem, answer and perhaps a whole number as level"
         )
         raise DatasetError(msg) from error
+    return question_of(text, answer, level, where)
 
 
 def _spread(questions: Sequence[Question], limit: int) -> list[Question]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_tts._markdown import DocumentError, fill, table
 from langchain_tts.evaluation.report import (
+    asked,
     levels_of,
     losses,
     percent,
@@ -26,8 +27,8 @@ _PART = "eval"
 
 _NOTE = (
     "pass@N: one of N samples is right, estimated from all samples that were taken. "
-    "samples, tokens: means a search, of what it generated; – where the row was read "
-    "off a larger run."
+    "samples, tokens: means a search, of what it generated. Errors are over questions; "
+    "all seeds of a question count as one."
 )
 
 
@@ -52,10 +53,7 @@ def markdown(
         "all",
         *(f"level {level}" for level in levels),
     ]
-    caption = (
-        f"{title}: {report['questions']} questions, seed {report['seed']}, "
-        "accuracy in % ± one standard error."
-    )
+    caption = f"{title}: {asked(report)}, accuracy in % ± one standard error."
     drawn = table(
         [*head, "pass@N", "samples", "tokens"], (_cells(row, levels) for row in rows)
     )

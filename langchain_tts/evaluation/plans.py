@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from langchain_tts.evaluation.datasets import Question
 from langchain_tts.strategies import Strategy, get_strategy
 from langchain_tts.strategies.context import SearchContext
+from langchain_tts.strategies.parameters import parse_strategy, strategy_text
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One search a question, and what is read off it.
+    """One search a question and seed, and what is read off it.
 
     Args:
         strategy: Its name.
@@ -19,6 +22,7 @@ class Plan:
         sizes: The budgets that are read off it, in ascending order.
         nested: Whether its first n samples are the search at n.
         scored: Whether its answer can depend on step scores.
+        parameters: Fields of the context that are its own.
     """
 
     strategy: str
@@ -26,6 +30,21 @@ class Plan:
     sizes: tuple[int, ...]
     nested: bool
     scored: bool
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The strategy with its parameters, as `parse_strategy` reads it."""
+        return strategy_text(self.strategy, dict(self.parameters))
+
+
+class Job(NamedTuple):
+    """One search of a sweep."""
+
+    plan: Plan
+    question: Question
+    seed: int
+    """Of the sweep, not of the search."""
 
 
 def plans(
@@ -34,7 +53,8 @@ def plans(
     """Plan a sweep.
 
     Args:
-        strategies: Names of strategies; one that is named twice runs once.
+        strategies: Strategies with or without parameters (`parse_strategy`); one that
+            is named twice runs once.
         budgets: Values of N.
         context: Models and parameters of all searches.
 
@@ -44,16 +64,23 @@ def plans(
 
     Raises:
         UnknownStrategyError: If there is no such strategy.
+        SearchContextError: If there is no such parameter.
     """
     sizes = tuple(sorted(set(budgets)))
-    found: list[Plan] = []
-    for name in dict.fromkeys(strategies):
+    found: dict[str, list[Plan]] = {}
+    for text in strategies:
+        name, parameters = parse_strategy(text)
         strategy = get_strategy(name)
-        nested = strategy.nested and not _stops_early(strategy, context)
+        nested = strategy.nested and not _stops_early(
+            strategy, replace(context, **parameters)
+        )
         scored = strategy.verifier != "none" and context.prm is not None
         read_off = [sizes] if nested else [(size,) for size in sizes]
-        found += [Plan(name, of[-1], of, nested, scored) for of in read_off]
-    return found
+        found[strategy_text(name, parameters)] = [
+            Plan(name, of[-1], of, nested, scored, tuple(parameters.items()))
+            for of in read_off
+        ]
+    return [plan for group in found.values() for plan in group]
 
 
 def _stops_early(strategy: Strategy, context: SearchContext) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,31 +30,73 @@ if TYPE_CHECKING:
     from langchain_tts.search.state import Score, Vote
 
 
+class Pace:
+    """How fast searches end, for the time that is left.
+
+    What an earlier run has done already took no time in this one, so the pace is that
+    of the new searches alone.
+
+    Args:
+        done: Searches that were done before.
+        now: Seconds by any clock.
+    """
+
+    def __init__(self, done: int, now: float) -> None:
+        self._before = self._done = done
+        self._started = now
+
+    def update(self, done: int) -> None:
+        """Take note of how many searches are done."""
+        self._done = done
+
+    def left(self, total: int, now: float) -> float | None:
+        """Seconds until all are done; None as long as there is no telling."""
+        new = self._done - self._before
+        if not new:
+            return None
+        return (now - self._started) * (total - self._done) / new
+
+
+class _TimeLeft(ProgressColumn):
+    """The time that is left by the pace of the searches."""
+
+    pace: Pace | None = None
+
+    def render(self, task: Task) -> Text:
+        total = int(task.total or 0)
+        left = None if self.pace is None else self.pace.left(total, monotonic())
+        shown = "-:--:--" if left is None else str(timedelta(seconds=int(left)))
+        return Text(shown, style="progress.remaining")
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
     """Progress on stderr; yields what to call with (done, total).
 
-    A bar on a terminal, a line after each tenth elsewhere; nothing before the first
-    call.
+    The first call tells what was done before. A bar on a terminal, a line after each
+    tenth elsewhere; nothing before the first call.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(console)
         return
+    time_left = _TimeLeft()
     columns = (
         TextColumn("searches"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left:"),
-        TimeRemainingColumn(),
+        time_left,
     )
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("")
 
     def advance(done: int, total: int) -> None:
-        if not bar.live.is_started:
+        if time_left.pace is None:
+            time_left.pace = Pace(done, monotonic())
             bar.start()
+        time_left.pace.update(done)
         bar.update(task, completed=done, total=total)
 
     try:
@@ -62,15 +107,26 @@ def progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _lines(console: Console) -> Callable[[int, int], None]:
-    started = monotonic()
+    pace: Pace | None = None
+    started = tenths = 0.0
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
 
     def advance(done: int, total: int) -> None:
-        if 10 * done // total == 10 * (done - 1) // total:
+        nonlocal pace, started, tenths
+        now = monotonic()
+        if pace is None:
+            pace, started, tenths = Pace(done, now), now, 10 * done // total
+            if done:
+                say(f"{done} of {total} searches were done before")
             return
-        seconds = monotonic() - started
-        left = seconds * (total - done) / done
-        line = f"{done} of {total} searches, {seconds:.0f} s, {left:.0f} s left"
-        console.print(line, highlight=False, soft_wrap=True)
+        pace.update(done)
+        left = pace.left(total, now)
+        if 10 * done // total == tenths or left is None:
+            return
+        tenths = 10 * done // total
+        say(f"{done} of {total} searches, {now - started:.0f} s, {left:.0f} s left")
 
     return advance
 
@@ -89,14 +145,13 @@ def table(report: Report, *, title: str, score: Score, vote: Vote) -> Table:
     levels = levels_of(rows)
     sampled = any(row["pass_at_k"] is not None for row in rows)
     drawn = Table(
-        title=f"{title}\n{report['questions']} questions, "
-        "accuracy in % ± 1 standard error",
+        title=f"{title}\n{asked(report)}, accuracy in % ± 1 standard error",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=0,
     )
-    drawn.add_column("strategy", no_wrap=True)
+    drawn.add_column("strategy", overflow="fold")
     drawn.add_column("N", justify="right", no_wrap=True)
     drawn.add_column("answer by", no_wrap=True)
     drawn.add_column("all", justify="right", style="bold", no_wrap=True)
@@ -110,7 +165,7 @@ def table(report: Report, *, title: str, score: Score, vote: Vote) -> Table:
             drawn.add_section()
         total, *others = shares(row, levels)
         drawn.add_row(
-            "" if row["strategy"] == previous else row["strategy"],
+            "" if row["strategy"] == previous else _words(row["strategy"]),
             str(row["budget"]),
             way(row),
             percent(total, digits=1),
@@ -120,8 +175,14 @@ def table(report: Report, *, title: str, score: Score, vote: Vote) -> Table:
     return drawn
 
 
+def _words(strategy: str) -> str:
+    """A strategy with its parameters as words, between which a line may break."""
+    return strategy.replace("?", " ").replace("&", " ")
+
+
 def losses(report: Report) -> list[str]:
     """A line for each strategy and N of which searches failed."""
+    searches = report["questions"] * len(report["seeds"])
     first: dict[tuple[str, int], str] = {}
     counts: Counter[tuple[str, int]] = Counter()
     for failure in report["failures"]:
@@ -129,16 +190,23 @@ def losses(report: Report) -> list[str]:
         first.setdefault(key, failure["error"])
         counts[key] += 1
     return [
-        f"{strategy}, N = {budget}: {_lost(count, report['questions'])}; "
+        f"{strategy}, N = {budget}: {_lost(count, searches)}; "
         f"the first: {first[strategy, budget]}"
         for (strategy, budget), count in counts.items()
     ]
 
 
-def _lost(count: int, questions: int) -> str:
-    if count == questions:
+def _lost(count: int, searches: int) -> str:
+    if count == searches:
         return "every search failed, so nothing was measured"
-    return f"{count} of {questions} searches failed and count as wrong"
+    return f"{count} of {searches} searches failed and count as wrong"
+
+
+def asked(report: Report) -> str:
+    """How many questions were asked, and with which seeds."""
+    of = ", ".join(map(str, report["seeds"]))
+    seeds = f"seed {of}" if len(report["seeds"]) == 1 else f"seeds {of}"
+    return f"{report['questions']} questions, {seeds}"
 
 
 def shown_rows(report: Report, score: Score, vote: Vote) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -19,16 +19,21 @@ class ScoredOnce(RewardModel):
 
     Args:
         prm: The verifier.
+        known: The score of each prefix that was scored before.
     """
 
-    def __init__(self, prm: RewardModel) -> None:
-        """Know nothing yet."""
+    def __init__(
+        self, prm: RewardModel, known: Mapping[tuple[str, ...], float] | None = None
+    ) -> None:
+        """Know what was scored before."""
         self.prm = prm
         self.name = prm.name
         self.num_parameters = prm.num_parameters
         self.calls = 0
         """Calls that the verifier answered."""
-        self._answers: dict[_Key, Future[Scores]] = {}
+        self._answers = {
+            (steps, 1): _answered(score) for steps, score in (known or {}).items()
+        }
         self._lock = threading.Lock()
 
     def submit(self, requests: Sequence[ScoreRequest]) -> Future[list[Scores]]:
@@ -64,6 +69,14 @@ class ScoredOnce(RewardModel):
                 future.set_result(asked.result()[place])
             else:
                 future.set_exception(problem)
+
+
+def _answered(score: float) -> Future[Scores]:
+    future: Future[Scores] = Future()
+    future.set_result(
+        Scores(scores=[score], computed_tokens=0, cached_tokens=0, dropped_steps=0)
+    )
+    return future
 
 
 def _problem(asked: Future[list[Scores]], wanted: int) -> BaseException | None:

@@ -7,10 +7,14 @@ import pytest
 
 from langchain_tts import cli
 from langchain_tts.cli import main
+from langchain_tts.evaluation import local
+from langchain_tts.evaluation.store import read_run
 from tests.unit_tests.counting import CountingPolicy, KnowingPrm
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from langchain_tts.evaluation.records import SearchRecord
 
 QUESTION = "What is 6*7?"
 
@@ -23,7 +27,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     resolve = {"tinymath": KnowingPrm(), None: None}.__getitem__
     monkeypatch.setattr("langchain_tts.rewards.resolve_prm", resolve)
-    monkeypatch.setattr("langchain_tts.evaluation.sweep.resolve_prm", resolve)
+    monkeypatch.setattr("langchain_tts.evaluation.local.resolve_prm", resolve)
 
 
 def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -107,7 +111,9 @@ def test_bad_input_to_solve_is_one_line_and_exit_code_2(
         (["--split", "dev"], "unknown split 'dev'"),
         (["--strategies", "greedy,guess"], "unknown strategy 'guess'"),
         (["--policy", "gpt"], "unknown policy 'gpt'"),
-        (["--out", "no/folder/report.json"], "no/folder/report.json"),
+        (["--seeds", "0,x"], "--seeds is '0,x'; give whole numbers separated by"),
+        (["--out", "pyproject.toml"], "--out is 'pyproject.toml', a file; give a fold"),
+        (["--markdown", "no/folder/table.md"], "there is no folder no/folder"),
     ],
 )
 def test_bad_input_to_eval_is_one_line_and_exit_code_2(
@@ -160,11 +166,12 @@ def _eval(dataset: Path, *arguments: str) -> int:
 def test_eval_as_json_has_a_row_for_each_way_of_answering(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "report.json"
-    assert _eval(dataset, "--json", "--out", str(out)) == 0
+    run = tmp_path / "run"
+    assert _eval(dataset, "--json", "--out", str(run)) == 0
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert json.loads(out.read_text()) == report
-    assert report["seed"] == 0
+    assert json.loads((run / "summary.json").read_text()) == report
+    assert report["dataset"] == str(dataset)
+    assert (report["seed"], report["seeds"]) == (0, [0])
     keys = {
         "strategy",
         "budget",
@@ -185,6 +192,68 @@ def test_eval_as_json_has_a_row_for_each_way_of_answering(
     row = next(r for r in report["rows"] if (r["score"], r["vote"]) == ("last", "vote"))
     assert (row["n"], row["accuracy"]) == (2, 0.5)
     assert row["by_level"]["2"]["accuracy"] == 0.0
+
+
+def test_a_run_is_gone_on_with_and_rescored(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    arguments = ["--seeds", "0,1", "--set", "vote=vote", "--out", run]
+    assert _eval(dataset, *arguments) == 0
+    first = capsys.readouterr()
+    assert "2 questions, seeds 0, 1" in first.out
+    rows = (tmp_path / "run" / "rows.jsonl").read_bytes()
+    assert _eval(dataset, *arguments) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert "12 of 12 searches were done before" in again.err
+    # The policy is not resolved: its name is of no model.
+    manifest = tmp_path / "run" / "run.json"
+    named = json.loads(manifest.read_text()) | {"policy": "gone"}
+    manifest.write_text(json.dumps(named))
+    assert main(["rescore", run]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == first.out.splitlines()[2:]
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+    assert main(["rescore", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["policy"] == "gone"
+
+
+def test_ctrl_c_says_what_a_run_keeps_and_how_to_go_on(
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    search_job = local.search_job
+    begun = 0
+
+    async def interrupt(*arguments: Any) -> SearchRecord:
+        nonlocal begun
+        begun += 1
+        if begun > 2:
+            raise KeyboardInterrupt
+        return await search_job(*arguments)
+
+    monkeypatch.setattr(local, "IN_FLIGHT", 1)
+    monkeypatch.setattr(local, "search_job", interrupt)
+    assert _eval(dataset, "--out", str(run)) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        f"langchain-tts: stopped; {run} keeps 2 of 6 searches, and the same command "
+        "goes on with it"
+    )
+    assert len(read_run(run).records) == 2
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("run", ["", "nothing"])
+def test_what_is_no_run_is_not_rescored(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rescore", str(tmp_path / run)]) == 2
+    assert "is no run" in _one_line(capsys)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_eval_prints_a_table(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ def solved(*options: str) -> int:
 
 def test_a_parameter_of_the_search_is_set_by_name() -> None:
     assert solved("--set", "beam_width=2", "--set", "temperature=0.5") == 0
+    assert solved("--set", "max_tokens=64", "--set", "lockstep=true") == 0
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_a_parameter_of_the_search_is_set_by_name() -> None:
         ("lockstep=maybe", "lockstep is 'maybe'; it is true or false"),
         ("vote=loud", "vote is 'loud'; it is one of majority, max, vote"),
         ("lookahead=-1", "lookahead is -1; give a whole number of at least 0"),
-        ("width=4", "--set has 'width=4'; give NAME=VALUE with one of the names"),
+        ("width=4", "unknown parameter 'width=4'; give NAME=VALUE with one of"),
         ("beam_width", "beam_width is ''; give a whole number"),
     ],
 )

@@ -38,9 +38,10 @@ def graph_of(strategy: Strategy) -> CompiledStateGraph[Any, Any, Any, Any]:
 
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names `tinymath` and `other` stand for scripted models here."""
+    """The names of models stand for scripted ones here."""
     policies = {
         "tinymath": TreePolicy(random_language(1)),
+        "tinymath-large": TreePolicy(random_language(3)),
         "other": TreePolicy(random_language(2)),
     }
     prms = {"tinymath": TreePrm(), "other": TreePrm(lambda prefix: 1 / len(prefix))}

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from langchain_tts.evaluation.datasets import DatasetError, Question, load_dataset
+from langchain_tts.evaluation.datasets import (
+    DatasetError,
+    Question,
+    dataset_label,
+    load_dataset,
+)
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def _file(folder: Path, records: list[object], name: str = "set.jsonl") -> str:
@@ -88,7 +96,12 @@ def test_a_data_set_that_is_not_there(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"problem": "p"}, ["p", "a"], {"problem": "p", "answer": 1, "level": "x"}],
+    [
+        {"problem": "p"},
+        ["p", "a"],
+        {"problem": "p", "answer": None},
+        {"problem": "p", "answer": 1, "level": "x"},
+    ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, record: object) -> None:
     good = {"problem": "p", "answer": "a"}
@@ -109,3 +122,41 @@ def test_a_limit_of_nothing_is_refused() -> None:
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(DatasetError, match="unknown split 'dev' of tinymath"):
         load_dataset("tinymath", split="dev")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [("so 2+2=4\n#### 4", "4"), ("#### 1,000", "1,000"), ("# 4", "# 4")],
+)
+def test_the_answer_of_a_solution_follows_its_mark(
+    tmp_path: Path, answer: str, expected: str
+) -> None:
+    path = _file(tmp_path, [{"question": "q", "answer": answer}])
+    assert load_dataset(path) == [Question("q", expected)]
+
+
+def test_a_level_may_be_written_as_in_math(tmp_path: Path) -> None:
+    path = _file(tmp_path, [{"problem": "p", "answer": "a", "level": "Level 4"}])
+    assert load_dataset(path) == [Question("p", "a", 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "levels"),
+    [("math500", 500, {1, 2, 3, 4, 5}), ("aime24", 30, {None})],
+)
+def test_the_benchmarks_are_whole(
+    name: str, count: int, levels: set[int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.environ.get("LANGCHAIN_TTS_DATA", SHARED))
+    if not (folder / f"{name}.jsonl").exists():
+        pytest.skip(f"{name} is not in LANGCHAIN_TTS_DATA")
+    monkeypatch.setenv("LANGCHAIN_TTS_DATA", str(folder))
+    questions = load_dataset(name)
+    assert len({question.text for question in questions}) == count
+    assert {question.level for question in questions} == levels
+    assert all(question.answer for question in questions)
+
+
+def test_a_data_set_with_splits_is_called_by_its_split() -> None:
+    assert dataset_label("tinymath", "calibration") == "tinymath/calibration"
+    assert dataset_label("set.jsonl", "test") == "set.jsonl"

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from langchain_tts.evaluation.datasets import Question
-from langchain_tts.evaluation.report import losses, progress, table
+from langchain_tts.evaluation.report import Pace, losses, progress, table
 from langchain_tts.evaluation.sweep import Report, sweep
 from langchain_tts.strategies.context import SearchContext
 from tests.unit_tests.counting import CountingPolicy, KnowingPrm
@@ -104,7 +104,7 @@ def test_without_a_terminal_progress_is_a_line_on_stderr_for_each_tenth(
 ) -> None:
     with progress() as advance:
         assert capsys.readouterr() == ("", "")
-        for done in range(1, 41):
+        for done in range(41):
             advance(done, 40)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -120,7 +120,52 @@ def test_on_a_terminal_progress_is_a_bar(
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress() as advance:
         assert capsys.readouterr() == ("", "")
+        advance(0, 2)
         advance(1, 2)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "1/2" in captured.err
+
+
+def test_a_run_that_goes_on_says_what_was_done_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress() as advance:
+        for done in range(30, 41):
+            advance(done, 40)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "30 of 40 searches were done before"
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "32 of 40 searches",
+        "36 of 40 searches",
+        "40 of 40 searches",
+    ]
+
+
+def test_the_time_left_is_by_the_pace_of_new_searches_alone() -> None:
+    pace = Pace(done=900, now=100.0)
+    assert pace.left(1000, now=105.0) is None
+    pace.update(910)
+    # Ten searches took 20 seconds: 90 more take 180.
+    assert pace.left(1000, now=120.0) == pytest.approx(180.0)
+    pace.update(1000)
+    assert pace.left(1000, now=300.0) == 0.0
+
+
+def test_parameters_of_a_strategy_do_not_push_columns_out_of_80() -> None:
+    levels = [Question(f"What is 6*7? ({level})", "42", level) for level in range(1, 6)]
+    report = sweep(
+        levels,
+        strategies=["beam_search?beam_width=2&score=min", "best_of_n"],
+        budgets=[16],
+        context=SearchContext(policy=CountingPolicy(), prm=KnowingPrm()),
+        seeds=[0, 1],
+    )
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table(report, title="sums", score="last", vote="max"))
+    drawn = capture.get()
+    assert "seeds 0, 1" in drawn
+    assert "lvl 5" in drawn
+    assert "beam_width=2" in drawn
+    assert "…" not in drawn

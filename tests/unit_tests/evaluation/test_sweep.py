@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -7,8 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_tts.budget import Budget
+from langchain_tts.evaluation import records
 from langchain_tts.evaluation.datasets import Question
+from langchain_tts.evaluation.local import IN_FLIGHT, LocalEngine
+from langchain_tts.evaluation.plans import Job, plans
+from langchain_tts.evaluation.records import key_of
+from langchain_tts.evaluation.rescore import rescore
 from langchain_tts.evaluation.rows import Row
+from langchain_tts.evaluation.store import (
+    RunError,
+    RunWriter,
+    read_records,
+    read_run,
+)
 from langchain_tts.evaluation.sweep import Report, SweepError, question_seed, sweep
 from langchain_tts.search.state import Message, SearchResult
 from langchain_tts.strategies import STRATEGIES, _tries
@@ -18,13 +31,15 @@ from langchain_tts.strategies.run import solve
 from tests.unit_tests.counting import CountingPolicy, KnowingPrm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from langchain_tts.policies.base import Generation, GenerationRequest
     from langchain_tts.strategies.context import EarlyStop
 
 COSTS = ("samples", "generated_tokens", "policy_flops", "prm_flops")
-OF_ALL_SAMPLES = dict.fromkeys((*COSTS, "pass_at_k"))
+OF_ALL_SAMPLES = dict.fromkeys(("prm_flops", "pass_at_k"))
 QUESTIONS = [
     Question("What is 6*7?", "42", 1),
     Question("What is 7*6?", "42", 1),
@@ -44,7 +59,7 @@ def _sweep(
         strategies=strategies,
         budgets=budgets,
         context=SearchContext(policy=policy or CountingPolicy(), prm=KnowingPrm()),
-        seed=seed,
+        seeds=[seed],
     )
 
 
@@ -93,10 +108,12 @@ def test_a_budget_read_off_a_larger_run_is_the_run_at_that_budget(
     for budget in (1, 2, 3):
         alone = _sweep([strategy], [budget], many)
         read_off = [row for row in together["rows"] if row["budget"] == budget]
-        assert all(row[name] is None for row in read_off for name in COSTS)  # type: ignore[literal-required]
         assert [{**row, **OF_ALL_SAMPLES} for row in alone["rows"]] == [
-            {**row, "pass_at_k": None} for row in read_off
+            {**row, **OF_ALL_SAMPLES} for row in read_off
         ]
+        # Which steps the verifier would have read is not known.
+        known = strategy == "majority_vote"
+        assert all((row["prm_flops"] is not None) == known for row in read_off)
 
 
 def _alone(strategy: str, budget: int, **parameters: object) -> list[SearchResult]:
@@ -226,7 +243,7 @@ def test_progress_is_reported_up_to_the_end() -> None:
         context=SearchContext(policy=CountingPolicy(), prm=KnowingPrm()),
         advance=lambda done, total: seen.append((done, total)),
     )
-    assert seen == [(done, 9) for done in range(1, 10)]
+    assert seen == [(done, 9) for done in range(10)]
 
 
 class LossyPolicy(CountingPolicy):
@@ -340,3 +357,233 @@ def test_every_strategy_can_be_swept(strategy: str) -> None:
     assert len(majority) == 2
     scores = {row["score"] for row in report["rows"]} - {None}
     assert bool(scores) == (STRATEGIES[strategy].verifier != "none")
+
+
+def test_seeds_are_searched_each_and_a_question_counts_once() -> None:
+    many = [Question(f"What is 6*7? ({i})", "42", 1 + i % 2) for i in range(30)]
+
+    def of(*seeds: int) -> Row:
+        report = sweep(
+            many,
+            strategies=["majority_vote"],
+            budgets=[1],
+            context=SearchContext(policy=CountingPolicy(), prm=None),
+            seeds=seeds,
+        )
+        assert report["seeds"] == list(dict.fromkeys(seeds))
+        (row,) = report["rows"]
+        return row
+
+    alone = [of(seed) for seed in (0, 1, 2)]
+    together = of(0, 1, 2, 1)
+    assert together["n"] == 30
+    mean = sum(row["accuracy"] for row in alone) / 3
+    assert together["accuracy"] == pytest.approx(mean)
+    # By hand: each question's share of right seeds, spread around their mean.
+    marks = [
+        sum(
+            sample_seed(question_seed(seed, question.text), 0) % 3 > 0
+            for seed in (0, 1, 2)
+        )
+        / 3
+        for question in many
+    ]
+    spread = math.sqrt(sum((mark - mean) ** 2 for mark in marks) / 30 / 30)
+    assert together["stderr"] == pytest.approx(spread, rel=0.07)
+    assert together["by_level"]["1"]["n"] == 15
+
+
+def test_the_same_question_with_all_seeds_is_one_question() -> None:
+    # Greedy search answers alike with every seed, so more seeds tell nothing more.
+    report = sweep(
+        QUESTIONS,
+        strategies=["best_of_n"],
+        budgets=[16],
+        context=SearchContext(policy=CountingPolicy(), prm=KnowingPrm()),
+        seeds=range(10),
+    )
+    row = _find(report, "best_of_n", 16, "last", "max")
+    assert row["n"] == 3
+    assert row["stderr"] == pytest.approx(math.sqrt(2 / 9 / 3), rel=0.07)
+
+
+def test_a_question_that_is_there_twice_is_asked_once() -> None:
+    policy = CountingPolicy()
+    report = _sweep(["majority_vote"], [4], [*QUESTIONS, QUESTIONS[0]], policy)
+    assert report["questions"] == 3
+    assert report["rows"] == _sweep(["majority_vote"], [4])["rows"]
+    assert len(policy.requests) == 3
+
+
+def _kept(
+    folder: Path, policy: CountingPolicy, questions: Sequence[Question] = QUESTIONS
+) -> tuple[Report, list[tuple[int, int]]]:
+    seen: list[tuple[int, int]] = []
+    report = sweep(
+        questions,
+        strategies=["best_of_n", "beam_search"],
+        budgets=[2, 4],
+        context=SearchContext(policy=policy, prm=KnowingPrm()),
+        seeds=[0, 1],
+        dataset="sums",
+        folder=folder,
+        advance=lambda done, total: seen.append((done, total)),
+    )
+    return report, seen
+
+
+def test_a_finished_run_is_not_searched_again(tmp_path: Path) -> None:
+    first, _ = _kept(tmp_path, CountingPolicy())
+    policy = CountingPolicy()
+    again, seen = _kept(tmp_path, policy)
+    assert again == first
+    assert policy.requests == []
+    assert seen == [(18, 18)]
+    assert json.loads((tmp_path / "summary.json").read_text()) == first
+    assert first["dataset"] == "sums"
+
+
+def test_a_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    whole, _ = _kept(tmp_path / "whole", CountingPolicy())
+    _kept(tmp_path / "cut", CountingPolicy())
+    rows = tmp_path / "cut" / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:7]))
+    report, seen = _kept(tmp_path / "cut", CountingPolicy())
+    assert report == whole
+    assert seen == [(done, 18) for done in range(7, 19)]
+    keys = [key_of(record) for record in read_records(tmp_path / "cut")]
+    assert len(keys) == len(set(keys)) == 18
+
+
+def test_searches_that_failed_are_tried_again_when_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tries, "FIRST_WAIT", 0.0)
+
+    class BrokenPolicy(CountingPolicy):
+        def submit(
+            self, requests: Sequence[GenerationRequest]
+        ) -> Future[list[Generation]]:
+            if "40+1" in requests[0]["messages"][0]["content"]:
+                msg = "no answer"
+                raise OSError(msg)
+            return super().submit(requests)
+
+    first, _ = _kept(tmp_path, BrokenPolicy())
+    assert len(first["failures"]) == 6
+    policy = CountingPolicy()
+    again, seen = _kept(tmp_path, policy)
+    assert again["failures"] == []
+    assert seen[0] == (12, 18)
+    asked = {request["messages"][0]["content"] for request in policy.requests}
+    assert asked == {"What is 40+1?"}
+    # Failures stay in the file, and count no more.
+    assert len(list(read_records(tmp_path))) == 24
+    assert len(read_run(tmp_path).records) == 18
+
+
+def test_another_sweep_is_refused_in_the_folder_of_one(tmp_path: Path) -> None:
+    _kept(tmp_path, CountingPolicy())
+    policy = CountingPolicy()
+    with pytest.raises(RunError, match="holds another run: its fingerprint is"):
+        _kept(tmp_path, policy, QUESTIONS[:2])
+    assert policy.requests == []
+
+
+def test_what_cannot_be_kept_is_said_before_models_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write into"):
+        sweep(
+            QUESTIONS,
+            strategies=["greedy"],
+            budgets=[1],
+            context=SearchContext(policy="no such model", prm=None),
+            folder=tmp_path / "file",
+        )
+
+
+def test_a_record_that_cannot_be_kept_ends_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: object, _record: object) -> None:
+        msg = "cannot write into the folder"
+        raise RunError(msg)
+
+    monkeypatch.setattr(RunWriter, "write", full)
+    with pytest.raises(RunError, match="cannot write into the folder"):
+        _kept(tmp_path, CountingPolicy())
+
+
+def test_a_run_is_rescored_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, _ = _kept(tmp_path, CountingPolicy())
+    before = (tmp_path / "rows.jsonl").read_bytes()
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError
+
+    for module in ("policies", "rewards", "evaluation.local"):
+        for name in ("resolve_policy", "resolve_prm"):
+            monkeypatch.setattr(f"langchain_tts.{module}.{name}", refuse, raising=False)
+    seen: list[tuple[int, int]] = []
+    again = rescore(tmp_path, advance=lambda *of: seen.append(of))
+    assert again == report
+    assert (tmp_path / "rows.jsonl").read_bytes() == before
+    assert (seen[0], seen[-1]) == ((0, 18), (18, 18))
+
+
+def test_rescoring_writes_what_another_rule_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, _ = _kept(tmp_path, CountingPolicy())
+    monkeypatch.setattr(records, "extract_answer", lambda _text: "41")
+    again = rescore(tmp_path)
+    row = _find(again, "best_of_n", 4, "last", "max")
+    assert row["accuracy"] == pytest.approx(1 / 3)
+    assert row["accuracy"] != _find(report, "best_of_n", 4, "last", "max")["accuracy"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == again
+    monkeypatch.undo()
+    assert rescore(tmp_path) == report
+
+
+async def test_a_sweep_runs_inside_a_running_loop() -> None:
+    assert _sweep(["greedy"], [1])["rows"] == await asyncio.to_thread(
+        lambda: _sweep(["greedy"], [1])["rows"]
+    )
+
+
+async def test_an_error_inside_a_running_loop_is_raised(tmp_path: Path) -> None:
+    def full(_done: int, _total: int) -> None:
+        if _done:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        sweep(
+            QUESTIONS,
+            strategies=["greedy"],
+            budgets=[1],
+            context=SearchContext(policy=CountingPolicy(), prm=None),
+            folder=tmp_path,
+            advance=full,
+        )
+
+
+def test_jobs_are_made_when_they_are_searched() -> None:
+    made = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal made
+        (plan,) = plans(["greedy"], [1], SearchContext())
+        for seed in range(150):
+            made += 1
+            yield Job(plan, QUESTIONS[0], seed)
+
+    ahead: list[int] = []
+    LocalEngine().run(
+        jobs(),
+        SearchContext(policy=CountingPolicy(), prm=None),
+        lambda _record: ahead.append(made - len(ahead)),
+    )
+    assert len(ahead) == 150
+    assert max(ahead) <= IN_FLIGHT
