@@ -1,0 +1,1 @@
+"""The reproduction of the papers, on small records written by hand."""
