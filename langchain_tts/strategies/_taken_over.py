@@ -4,8 +4,9 @@ They are the strategy's first samples, so that the whole stays within N:
 
 - What samples whole answers (best-of-N, majority vote) counts them itself.
 - Revision has them as the first answers of its chains.
-- A step search has them as final candidates and N less their number to spend. A tree
-  search has visited them: they are simulations that came to their ends.
+- A step search has them as final candidates and N less their number to spend, with
+  about as many beams as it would have had. A tree search has visited them: they are
+  simulations that came to their ends.
 """
 
 from __future__ import annotations
@@ -41,8 +42,25 @@ def taken_over(
     if strategy.verifier != "steps":
         return {}
     paid = state.get("spent", {}).get("samples", 0)
+    left = budget.samples - paid
     return {
         "given": Given(candidates=len(tree), samples=paid),
         "visited": finished(tree),
-        "chosen": {"budget": {**budget.to_dict(), "samples": budget.samples - paid}},
+        "chosen": {
+            "budget": {**budget.to_dict(), "samples": left},
+            "beam_width": narrowed(context.beam_width, left / budget.samples),
+        },
     }
+
+
+def narrowed(width: int, share: float) -> int:
+    """The beam width with which a share of N has about as many beams as all of it.
+
+    Fewer beams of the full width are worse: the verifier's first mistake loses them. A
+    beam keeps two children, or it would choose nothing.
+
+    Args:
+        width: M.
+        share: What is left of N.
+    """
+    return max(min(width, 2), round(width * share))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import strategies as st
@@ -122,6 +123,11 @@ def compiled(strategy: str, **options: Any) -> Compiled:
     return get_strategy(strategy).build().compile(**options)
 
 
+@cache
+def _plain(strategy: str) -> Compiled:
+    return compiled(strategy)
+
+
 def beginning(case: Case) -> Any:
     return {"messages": QUESTION, "seed": case.seed}
 
@@ -135,7 +141,7 @@ def search(
     """Search; None where every sample was lost, which is an error."""
     context = case.context(policy, prm)
     try:
-        state = compiled(strategy).invoke(beginning(case), ROOM, context=context)
+        state = _plain(strategy).invoke(beginning(case), ROOM, context=context)
     except PolicyFailedError:
         assert case.lost
         return None

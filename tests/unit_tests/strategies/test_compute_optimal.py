@@ -14,6 +14,7 @@ from langchain_tts.budget import Budget
 from langchain_tts.search.calibration import Calibration
 from langchain_tts.search.state import SearchResult
 from langchain_tts.strategies import STRATEGIES, _route, get_strategy
+from langchain_tts.strategies._taken_over import narrowed
 from langchain_tts.strategies.context import SearchContext, SearchContextError
 from langchain_tts.strategies.run import asolve, solve
 from langchain_tts.strategies.state import SearchState, result_of
@@ -143,8 +144,19 @@ def test_a_beam_search_has_the_rest_of_n_for_its_beams(calibrate: Any) -> None:
     found = search("compute_optimal", policy, TreePrm(), budget=N, adaptive=False)
     widths = [sum(r["n"] for r in call) for call in policy.calls]
     assert widths == [4, 8, 8, 8]
+    # With M = 3 the eight places are shared by two beams.
     assert len(policy.calls[2]) == 2
     assert len(found["candidates"]) == found["spent"]["samples"] == N
+
+
+@pytest.mark.parametrize(
+    ("width", "share", "narrow"),
+    [(8, 0.75, 6), (4, 0.75, 3), (4, 0.5, 2), (2, 0.5, 2), (1, 0.5, 1), (6, 1.0, 6)],
+)
+def test_a_rest_of_n_has_about_as_many_beams(
+    width: int, share: float, narrow: int
+) -> None:
+    assert narrowed(width, share) == narrow
 
 
 def deep(prefix: Prefix) -> list[Continuation]:
