@@ -142,5 +142,5 @@ def report(
         "spent": dict(state.get("spent", {})),
         "budget": budget.to_dict(),
         "stop_reason": state.get("stop_reason"),
-        "route": state.get("route"),
+        **({"route": state["route"]} if "route" in state else {}),
     }

@@ -32,8 +32,7 @@ def for_turns(
         return strategy, context, []
     instead = "majority_vote" if context.prm is None else "best_of_n"
     note = (
-        f"strategy {strategy!r} searches step by step and knows no tool calls or "
-        f"schemas, so {instead!r} was used"
+        f"strategy {strategy!r} knows no tool calls or schemas, so {instead!r} was used"
     )
     return instead, context, [note]
 

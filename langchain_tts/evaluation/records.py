@@ -7,7 +7,7 @@ budget and seed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -120,18 +120,7 @@ def record_of(job: Job, result: SearchResult) -> SearchRecord:
     places = {root: place for place, root in enumerate(roots(result["tree"]))}
     record = _record(job, error=None)
     record |= SearchRecord(  # type: ignore[typeddict-item]
-        answers=[
-            AnswerRecord(
-                budget=size,
-                score=row["score"],
-                vote=row["vote"],
-                answer=row["answer"],
-                right=right[row["answer"]],
-            )
-            for size, table in tables.items()
-            for row in _own(table, route)
-            if row["score"] is None or plan.scored
-        ],
+        answers=_answers(tables, route, right, scored=plan.scored),
         finals=[
             _final(final, result["tree"], places, right=right[final["answer"]])
             for final in finals
@@ -171,6 +160,28 @@ def _own(table: Sequence[TableRow], route: dict[str, Any] | None) -> list[TableR
     ]
 
 
+def _answers(
+    tables: Mapping[int, Sequence[TableRow]],
+    route: dict[str, Any] | None,
+    right: Mapping[str | None, bool],
+    *,
+    scored: bool,
+) -> list[AnswerRecord]:
+    """What a search answers at each budget, graded."""
+    return [
+        AnswerRecord(
+            budget=size,
+            score=row["score"],
+            vote=row["vote"],
+            answer=row["answer"],
+            right=right[row["answer"]],
+        )
+        for size, table in tables.items()
+        for row in _own(table, route)
+        if row["score"] is None or scored
+    ]
+
+
 def rescored(record: SearchRecord) -> SearchRecord:
     """A record whose answers are read, graded and voted on again, without a model.
 
@@ -186,18 +197,11 @@ def rescored(record: SearchRecord) -> SearchRecord:
     for final in finals:
         final["right"] = right[final["answer"]]
     scored = any(answer["score"] is not None for answer in record["answers"])
-    answers = [
-        AnswerRecord(
-            budget=size,
-            score=row["score"],
-            vote=row["vote"],
-            answer=row["answer"],
-            right=right[row["answer"]],
-        )
+    tables = {
+        size: _votes(_first(record, finals, size))
         for size in dict.fromkeys(answer["budget"] for answer in record["answers"])
-        for row in _own(_votes(_first(record, finals, size)), record.get("route"))
-        if row["score"] is None or scored
-    ]
+    }
+    answers = _answers(tables, record.get("route"), right, scored=scored)
     return {**record, "answers": answers, "finals": finals}
 
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from langchain_tts.budget import Budget
 from langchain_tts.search.select import roots
+from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._admission import Expansion
+from langchain_tts.strategies._calls import Phase, Steps
 from langchain_tts.strategies._setting import Setting, runtime_context
 from langchain_tts.strategies.state import SearchState
 
@@ -23,6 +25,25 @@ def plan(state: SearchState, setting: Setting) -> list[Expansion]:
     the length of the first answers must tell how many more fit.
     """
     return [Expansion(None, missing(state, setting.budget))]
+
+
+def in_calls(plan: _nodes.Plan) -> Phase:
+    """The logic of a node that samples in several calls.
+
+    One that is not the last may be lost without an error.
+
+    Args:
+        plan: How many samples the next call takes.
+    """
+
+    def phase(state: SearchState, setting: Setting) -> SearchState | Steps:
+        [planned] = plan(state, setting)
+        last = planned.children == missing(state, setting.budget)
+        first_place = None if last else 0
+        sample = _nodes.proposing(plan, by_step=False, first_place=first_place)
+        return sample(state, setting)
+
+    return phase
 
 
 def enough(state: SearchState) -> Literal["propose", "done"]:

@@ -33,7 +33,7 @@ from langchain_tts.strategies._admission import Expansion
 from langchain_tts.strategies._calls import Steps, Work, node
 from langchain_tts.strategies._graph import Graph, state_machine
 from langchain_tts.strategies._outcome import good_enough, lost_verifier, voters
-from langchain_tts.strategies._sampling import enough, missing
+from langchain_tts.strategies._sampling import enough, in_calls, missing
 from langchain_tts.strategies._setting import Setting, runtime_context
 from langchain_tts.strategies.state import SearchState
 
@@ -41,7 +41,7 @@ from langchain_tts.strategies.state import SearchState
 def build() -> Graph:
     """Build the graph of best-of-N."""
     graph = state_machine()
-    graph.add_node("propose", node(_propose, "votes", "propose"))
+    graph.add_node("propose", node(in_calls(_plan), "votes", "propose"))
     graph.add_node("score", _nodes.score("votes"))
     graph.add_node("settle", node(_settle, "votes", "settle"))
     graph.add_node("aggregate", _nodes.aggregate("best_of_n", "votes"))
@@ -57,14 +57,6 @@ def build() -> Graph:
     )
     graph.add_edge("aggregate", END)
     return graph
-
-
-def _propose(state: SearchState, setting: Setting) -> SearchState | Steps:
-    """Sample; a call that is not the last one may be lost without an error."""
-    [planned] = _plan(state, setting)
-    last = planned.children == missing(state, setting.budget)
-    phase = _nodes.proposing(_plan, by_step=False, first_place=None if last else 0)
-    return phase(state, setting)
 
 
 def _plan(state: SearchState, setting: Setting) -> list[Expansion]:

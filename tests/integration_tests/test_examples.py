@@ -86,13 +86,6 @@ def test_budgets_are_kept_and_told() -> None:
     assert "best_of_n {'samples': 4" in printed
 
 
-def test_a_cascade_asks_a_larger_policy_only_where_it_is_unsure() -> None:
-    printed = _printed("cascade")
-    rights = re.findall(r"(\d+) of 30", printed)
-    assert len(rights) == 3
-    assert re.search(r"\d+ tinymath, \d+ tinymath-large", printed)
-
-
 def test_the_tool_route_states_problems_for_a_solver() -> None:
     printed = _printed("tool_route")
     assert "-> solve, because solve and calculate found the same answer" in printed
