@@ -7,6 +7,9 @@ import pytest
 
 import langchain_tts
 
+ENGINES = {"torch", "transformers", "vllm"}
+EXTRAS = {"datasets", "matplotlib", "ray", "z3"}
+
 
 def _loaded(code: str) -> set[str]:
     code += "; import sys; print(*sys.modules)"
@@ -17,18 +20,17 @@ def _loaded(code: str) -> set[str]:
 
 
 def test_importing_the_package_loads_no_engine_and_no_graph() -> None:
-    heavy = {"torch", "transformers", "vllm", "langgraph", "langchain_core"}
+    heavy = ENGINES | EXTRAS | {"langgraph", "langchain_core"}
     assert not heavy & _loaded("import langchain_tts")
 
 
 def test_importing_the_chat_model_loads_no_engine() -> None:
-    heavy = {"torch", "transformers", "vllm"}
-    assert not heavy & _loaded("from langchain_tts import TTSChatModel")
+    assert not (ENGINES | EXTRAS) & _loaded("from langchain_tts import TTSChatModel")
 
 
 def test_making_a_chat_model_loads_no_engine() -> None:
     code = "from langchain_tts import TTSChatModel; TTSChatModel()"
-    assert not {"torch", "transformers", "vllm"} & _loaded(code)
+    assert not (ENGINES | EXTRAS) & _loaded(code)
 
 
 def test_the_command_lines_help_loads_no_engine_and_no_graph() -> None:
@@ -37,7 +39,7 @@ def test_the_command_lines_help_loads_no_engine_and_no_graph() -> None:
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
         "pass"
     )
-    assert not {"torch", "transformers", "langgraph", "rich"} & _loaded(code)
+    assert not (ENGINES | EXTRAS | {"langgraph", "rich"}) & _loaded(code)
 
 
 @pytest.mark.parametrize("name", langchain_tts.__all__)
