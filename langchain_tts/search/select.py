@@ -16,6 +16,10 @@ from typing import Any, NamedTuple
 from langchain_tts.search.state import Candidate
 
 
+_DIGITS = 5
+"""Of scores and log-probabilities, that do not depend on a batch."""
+
+
 class Selection(NamedTuple):
     """What becomes of the candidates of one round."""
 
@@ -63,7 +67,9 @@ def take_away(counts: Sequence[int], total: int) -> list[int]:
 def rank(tree: Sequence[Candidate], ids: Iterable[int]) -> list[int]:
     """Order candidates by PRM score, ties by log-probability of the step, then by id.
 
-    Candidates without a score come after all that have one.
+    Candidates without a score come after all that have one. Equal steps have equal
+    scores but for the last digits, which depend on the batches that they were computed
+    in: those are not looked at, so that a search does not depend on its batches.
     """
 
     def merit(candidate_id: int) -> tuple[bool, float, float, int]:
@@ -71,8 +77,8 @@ def rank(tree: Sequence[Candidate], ids: Iterable[int]) -> list[int]:
         score = candidate["score"]
         return (
             score is None,
-            -(score or 0.0),
-            -candidate["logprob"],
+            -round(score or 0.0, _DIGITS),
+            -round(candidate["logprob"], _DIGITS),
             candidate_id,
         )
 

@@ -85,6 +85,15 @@ def test_rank_is_by_score_then_log_probability_then_order() -> None:
     assert rank(tree, [5, 4, 3, 2, 1, 0]) == [1, 2, 3, 0, 5, 4]
 
 
+def test_rank_does_not_look_at_what_a_batch_does_to_the_last_digits() -> None:
+    tree = [
+        candidate(0, score=0.5000001, logprob=-1.0000002),
+        candidate(1, score=0.5000002, logprob=-1.0000001),
+        candidate(2, score=0.5001, logprob=-9.0),
+    ]
+    assert rank(tree, [2, 1, 0]) == [2, 0, 1]
+
+
 def test_only_active_steps_with_a_text_become_beams() -> None:
     tree = [
         candidate(0, score=0.9, status="finished"),
