@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 
 from langchain_tts.search.state import Candidate
 
-
-_DIGITS = 5
-"""Of scores and log-probabilities, that do not depend on a batch."""
+_SCORE_DIGITS, _LOGPROB_DIGITS = 5, 3
+"""Those that do not depend on a batch."""
 
 
 class Selection(NamedTuple):
@@ -77,8 +76,8 @@ def rank(tree: Sequence[Candidate], ids: Iterable[int]) -> list[int]:
         score = candidate["score"]
         return (
             score is None,
-            -round(score or 0.0, _DIGITS),
-            -round(candidate["logprob"], _DIGITS),
+            -round(score or 0.0, _SCORE_DIGITS),
+            -round(candidate["logprob"], _LOGPROB_DIGITS),
             candidate_id,
         )
 

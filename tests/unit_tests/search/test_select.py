@@ -87,8 +87,8 @@ def test_rank_is_by_score_then_log_probability_then_order() -> None:
 
 def test_rank_does_not_look_at_what_a_batch_does_to_the_last_digits() -> None:
     tree = [
-        candidate(0, score=0.5000001, logprob=-1.0000002),
-        candidate(1, score=0.5000002, logprob=-1.0000001),
+        candidate(0, score=0.5000001, logprob=-1.000004),
+        candidate(1, score=0.5000002, logprob=-1.0),
         candidate(2, score=0.5001, logprob=-9.0),
     ]
     assert rank(tree, [2, 1, 0]) == [2, 0, 1]
