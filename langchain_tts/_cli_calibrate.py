@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from langchain_tts._cli_context import (
     UsageError,
     add_context,
+    add_sizes,
     search_context,
-    whole_number,
+    sizes,
 )
 from langchain_tts._cli_engine import add_engine, engine
 
@@ -62,14 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="names with parameters, separated by commas; best_of_n must be among "
         "them, or without a verifier majority_vote (%(default)s)",
     )
-    command.add_argument(
-        "--budgets",
-        default="4,16,64",
-        help="values of N, separated by commas (%(default)s)",
-    )
-    command.add_argument(
-        "--limit", help="use K questions, spread over the levels", metavar="K"
-    )
+    add_sizes(command, budgets="4,16,64")
     command.add_argument(
         "--seed", type=int, default=0, help="of searches and folds (%(default)s)"
     )
@@ -120,10 +114,7 @@ def _search(arguments: argparse.Namespace, folder: Path) -> None:
     from langchain_tts.evaluation.report import progress
     from langchain_tts.evaluation.sweep import sweep
 
-    budgets = [whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
-    limit = None
-    if arguments.limit is not None:
-        limit = whole_number(arguments.limit, "--limit")
+    budgets, limit = sizes(arguments)
     with engine(arguments) as where, progress() as advance:
         sweep(
             load_dataset(arguments.dataset, split=arguments.split, limit=limit),

@@ -66,3 +66,27 @@ def whole_number(text: str, option: str) -> int:
         msg = f"{option} has {text.strip()!r}; give whole numbers above 0, e.g. 16"
         raise UsageError(msg)
     return number
+
+
+def add_sizes(command: argparse.ArgumentParser, budgets: str) -> None:
+    """Add the options that say how much is measured."""
+    command.add_argument(
+        "--budgets",
+        default=budgets,
+        help="values of N, separated by commas (%(default)s)",
+    )
+    command.add_argument(
+        "--limit", help="use K questions, spread over the levels", metavar="K"
+    )
+
+
+def sizes(arguments: argparse.Namespace) -> tuple[list[int], int | None]:
+    """The budgets and the number of questions that `add_sizes` asks for.
+
+    Raises:
+        UsageError: If one is no whole number above 0.
+    """
+    budgets = [whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
+    if arguments.limit is None:
+        return budgets, None
+    return budgets, whole_number(arguments.limit, "--limit")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from langchain_tts._cli_context import (
     UsageError,
     add_context,
+    add_sizes,
     search_context,
-    whole_number,
+    sizes,
 )
 from langchain_tts._cli_engine import add_engine, engine
 from langchain_tts._cli_graph import strategy_name
@@ -42,14 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "'best_of_n,beam_search?beam_width=8&score=min' (in quotes, because shells "
         "read ? and & too); or `all` (%(default)s)",
     )
-    command.add_argument(
-        "--budgets",
-        default="1,4,16,64",
-        help="values of N, separated by commas (%(default)s)",
-    )
-    command.add_argument(
-        "--limit", help="use K questions, spread over the levels", metavar="K"
-    )
+    add_sizes(command, budgets="1,4,16,64")
     command.add_argument(
         "--seeds",
         default="0",
@@ -74,10 +68,7 @@ def _eval(arguments: argparse.Namespace) -> int:
     from langchain_tts.evaluation.report import progress
     from langchain_tts.evaluation.sweep import sweep
 
-    budgets = [whole_number(n, "--budgets") for n in arguments.budgets.split(",")]
-    limit = None
-    if arguments.limit is not None:
-        limit = whole_number(arguments.limit, "--limit")
+    budgets, limit = sizes(arguments)
     seeds = _seeds(arguments.seeds)
     questions = load_dataset(arguments.dataset, split=arguments.split, limit=limit)
     context = search_context(arguments, budget=max(budgets))

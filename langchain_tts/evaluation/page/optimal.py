@@ -17,8 +17,9 @@ from langchain_tts.evaluation.arms import Arm as Candidate
 from langchain_tts.evaluation.folds import halves
 from langchain_tts.evaluation.page.names import split_label
 from langchain_tts.evaluation.page.study import Arm, Floats, Setting
+from langchain_tts.strategies import STRATEGIES
 
-ADAPTIVE = ("compute_optimal", "cascade", "tool_route")
+ADAPTIVE = tuple(one.name for one in STRATEGIES.values() if one.chooses)
 """Strategies that choose by themselves: nothing to choose among."""
 
 
