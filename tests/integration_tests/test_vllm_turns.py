@@ -235,7 +235,7 @@ def test_a_deadline_cuts_a_turn(policy: VLLMPolicy) -> None:
     policy.invoke([{**wanted, "max_tokens": 1}])
     started = time.monotonic()
     [cut] = policy.invoke([{**wanted, "deadline": started + 0.4}])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     [whole] = policy.invoke([wanted])
     for sample, other in zip(cut["samples"], whole["samples"], strict=True):
         assert sample["finish_reason"] == "length"

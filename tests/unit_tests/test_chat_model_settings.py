@@ -205,7 +205,7 @@ def test_a_timeout_ends_the_search_with_what_it_has() -> None:
     model = _model(policy=SlowPolicy(steps=40), strategy="beam_search", timeout=0.5)
     started = time.monotonic()
     search = model.invoke(QUESTION).response_metadata["tts"]
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert search["stop_reason"] == "seconds"
     assert search["budget"]["seconds"] == 0.5
 

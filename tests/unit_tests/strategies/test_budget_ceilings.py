@@ -155,7 +155,7 @@ def test_the_time_limit_ends_the_search_with_what_it_has(strategy: str) -> None:
     policy = TreePolicy(long_answers, call_seconds=0.05)
     started = time.monotonic()
     result = search(strategy, policy, TreePrm(), budget=Budget(samples=4, seconds=0.12))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
     assert result["stop_reason"] == "seconds"
     assert len(policy.calls) <= 3
     assert result["text"].startswith("nineteen characters")
