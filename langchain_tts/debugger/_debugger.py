@@ -17,6 +17,7 @@ from langchain_tts.debugger._compare import Comparison, Side, compare_trees, sid
 from langchain_tts.debugger._errors import DebuggerError
 from langchain_tts.debugger._history import Point, parting
 from langchain_tts.debugger._machine import Stop
+from langchain_tts.debugger._parts import edges_outside
 from langchain_tts.debugger._session import MAIN, Session, closing, new_name
 from langchain_tts.debugger._sessions import SessionInfo, saved_sessions
 from langchain_tts.debugger._setup import Setup, read_setup
@@ -167,7 +168,10 @@ class SearchDebugger:
 
     @property
     def next(self) -> str | None:
-        """The node that runs next; None at the end."""
+        """The node that runs next; None at the end.
+
+        A node of a part is named by both, e.g. `beam_search/propose`.
+        """
         return self.session.here.next
 
     @property
@@ -182,8 +186,8 @@ class SearchDebugger:
 
     @property
     def edges(self) -> list[tuple[str, str]]:
-        """The edges of the strategy's graph."""
-        return self.session.machine.edges
+        """The edges of the strategy's graph, each part of which is one node."""
+        return edges_outside(self.session.machine.edges)
 
     @property
     def history(self) -> list[Point]:

@@ -12,12 +12,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START
 from langgraph.runtime import Runtime
 
+from langchain_tts.debugger._errors import DebuggerError
+from langchain_tts.debugger._parts import Edge, joined, phase_of
 from langchain_tts.strategies import Strategy
 from langchain_tts.strategies.context import SearchContext
 from langchain_tts.strategies.state import SearchInput, SearchState
-
-Edge = tuple[str, str]
-"""From one node to another."""
 
 _ENOUGH = 25
 """Supersteps of one call at most; it makes one or two."""
@@ -59,7 +58,7 @@ class Machine:
         saver: BaseCheckpointSaver[Any],
         thread: str,
     ) -> None:
-        graph = strategy.build()
+        graph = joined(strategy.build())
         self._saver = saver
         self.context = context
         self.thread: RunnableConfig = {"configurable": {"thread_id": thread}}
@@ -73,6 +72,12 @@ class Machine:
 
     def _at(self, checkpoint_id: str) -> Stop:
         found = self._compiled.get_state(self._config(checkpoint_id))
+        if not found.next and "result" not in found.values:
+            msg = (
+                "the node that was to run next is no longer in the strategy's graph, "
+                "which has changed since the session was saved; start a new one"
+            )
+            raise DebuggerError(msg)
         marks: Mapping[str, str] = {**found.metadata}  # type: ignore[dict-item]
         return Stop(
             checkpoint_id=checkpoint_id,
@@ -123,13 +128,14 @@ class Machine:
         return found
 
     def leads(self, node: str | None, target: str) -> bool:
-        """Whether `target` may run from `node` on before the next proposal."""
-        ahead, found = [node], {None, "propose"}
+        """Whether a phase may run from `node` on before the next proposal."""
+        ahead, found = [node or END], set[str]()
         while ahead:
             current = ahead.pop()
-            if current == target:
+            phase = phase_of(current)
+            if phase == target:
                 return True
-            if current not in found:
+            if phase != "propose" and current not in found:
                 found.add(current)
                 ahead += [end for source, end in self.edges if source == current]
         return False

@@ -9,6 +9,7 @@ from datetime import datetime
 from langchain_tts.debugger._errors import DebuggerError
 from langchain_tts.debugger._history import START, Point, mark, points
 from langchain_tts.debugger._machine import Machine, Stop
+from langchain_tts.debugger._parts import inside, part_of
 from langchain_tts.debugger._setup import Setup
 from langchain_tts.debugger._store import Store
 from langchain_tts.strategies import get_strategy
@@ -82,7 +83,8 @@ class Session:
             update: What changes.
             what: The edit in words.
         """
-        node, choice = at.node, self.machine.before("select")
+        node = at.node
+        choice = self.machine.before(inside(part_of(node), "select"))
         emptied = at.state.get("frontier") and update.get("frontier") == []
         if choice and emptied and not self.pending(at):
             # Nothing is left to continue: what goes on is chosen again.

@@ -79,6 +79,10 @@ class Node(Runnable[SearchState, SearchState]):
     cost as much as the rest of LangGraph's work on a step.
     """
 
+    votes = False
+    """Whether it votes, and does nothing where its strategy is part of another search.
+    """
+
     def __init__(
         self,
         run: Callable[[SearchState, RunnableConfig], SearchState],

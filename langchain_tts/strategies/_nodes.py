@@ -229,4 +229,6 @@ def aggregate(strategy: str, verifier: VerifierUse) -> Node:
             "stop_reason": result["stop_reason"],
         }
 
-    return node(phase, verifier, "aggregate")
+    made = node(phase, verifier, "aggregate")
+    made.votes = True
+    return made

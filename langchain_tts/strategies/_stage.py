@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
+from langchain_tts.strategies._graph import Graph
 from langchain_tts.strategies._registry import Strategy
 from langchain_tts.strategies.state import SearchState, changes
 
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     Compiled = CompiledStateGraph[SearchState, SearchContext, SearchInput, SearchState]
 
 
-def stage(strategy: Strategy) -> RunnableLambda[SearchState, SearchState]:
+class Stage(RunnableLambda[SearchState, SearchState]):
+    """A node that runs a strategy's graph."""
+
+    machine: Graph
+    """The graph, from which the debugger takes its nodes."""
+
+
+def stage(strategy: Strategy) -> Stage:
     """Make a node that goes on with a search by a strategy's graph.
 
     The graph has the same channels. Its node returns what it has changed: channels that
@@ -40,4 +48,6 @@ def stage(strategy: Strategy) -> RunnableLambda[SearchState, SearchState]:
         end = await graph.ainvoke(state, config)
         return changes(state, cast("SearchState", end))
 
-    return RunnableLambda(run, afunc=arun, name=strategy.name)
+    node = Stage(run, afunc=arun, name=strategy.name)
+    node.machine = machine
+    return node

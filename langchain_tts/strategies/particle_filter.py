@@ -83,7 +83,9 @@ def _weights(state: SearchState) -> dict[int | None, float]:
     Raises:
         ValueError: If the state was changed by hand, and only in part.
     """
-    particles, weights = state.get("frontier", []), state.get("weights", [])
+    particles = state.get("frontier", [])
+    # Before the first choice there are particles only where some were put by hand.
+    weights = state.get("weights", [0.0] * len(particles))
     if len(particles) != len(weights):
         msg = (
             f"the frontier has {len(particles)} particles, but there are "

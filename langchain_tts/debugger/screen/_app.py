@@ -26,7 +26,6 @@ from langchain_tts.debugger.screen._dialogs import (
     Written,
 )
 from langchain_tts.debugger.screen._labels import View, number
-from langchain_tts.debugger.screen._strip import strip
 from langchain_tts.debugger.screen._tree import SearchTree
 from langchain_tts.search.state import Candidate
 from langchain_tts.strategies._proposal import describe
@@ -113,7 +112,7 @@ class DebuggerApp(App[None]):
     def _show(self) -> None:
         debugger, result = self.debugger, self.debugger.result
         self._update("head", _panels.head(debugger, self.busy))
-        self._update("graph", strip(debugger.edges, debugger.next))
+        self._update("graph", _panels.graph(debugger))
         self.query_one(SearchTree).show(self._view(), self._chosen)
         self._show_candidate()
         self.query_one("#answer").display = result is not None

@@ -17,6 +17,13 @@ from langchain_tts._picture import (
 )
 from langchain_tts.budget import Budget
 from langchain_tts.debugger._debugger import SearchDebugger
+from langchain_tts.debugger._parts import (
+    edges_inside,
+    edges_outside,
+    part_of,
+    phase_of,
+)
+from langchain_tts.debugger.screen._strip import strip
 from langchain_tts.search.state import SearchResult
 
 _KEY = Style(bold=True, color="yellow")
@@ -33,6 +40,17 @@ def head(debugger: SearchDebugger, busy: str) -> Text:
         no_wrap=True,
         overflow="ellipsis",
     )
+
+
+def graph(debugger: SearchDebugger) -> Text:
+    """The graph, and under it the part of it that the next node is in."""
+    edges, node = debugger.session.machine.edges, debugger.next
+    part = part_of(node)
+    if node is None or not part:
+        return strip(edges_outside(edges), node)
+    whole = strip(edges_outside(edges, only=part), part)
+    inside = strip(edges_inside(edges, part), phase_of(node))
+    return Text("\n", no_wrap=True).join([whole, inside])
 
 
 def answer(result: SearchResult) -> RenderableType:

@@ -39,7 +39,7 @@ def check(debugger: SearchDebugger) -> None:
         assert c["parent"] is None or 0 <= c["parent"] < c["id"]
         if c["status"] == "finished" and c["parent"] is not None:
             assert tree[c["parent"]]["status"] == "active"
-    if debugger.next == "propose":
+    if (debugger.next or "").endswith("propose"):
         assert all(tree[i]["status"] == "active" for i in state.get("frontier", []))
     if "weights" in state:
         assert len(state["weights"]) == len(state["frontier"])

@@ -77,6 +77,30 @@ async def test_n_runs_the_next_node_and_b_takes_it_back(start: Start) -> None:
         assert "cannot go back: this is the first one" in screen.notices[-1]
 
 
+@pytest.mark.parametrize("size", [(120, 40), (60, 24)])
+async def test_the_graph_of_a_chosen_strategy_is_shown_under_the_whole(
+    size: tuple[int, int], start: Start
+) -> None:
+    debugger = start("compute_optimal")
+    async with driven(debugger, size) as screen:
+        assert " · best_first · " in screen.shown("graph")
+        await screen.press("n", "n", "n", "n")
+        assert debugger.next == "beam_search/score"
+        lines = [line.strip() for line in screen.shown("graph").splitlines()]
+        assert lines == [
+            "start ─▶ propose ↺─▶ score ─▶ route ─▶ beam_search ─▶ aggregate ─▶ end",
+            "╰─────────────────────────▲",
+            "start ─▶ propose ─▶ score ─▶ select ─▶ end",
+            "▲───────────────────╯",
+        ]
+        assert screen.app.query_one("#graph").size.height == 4
+        assert "next beam_search/score" in screen.shown("branches")
+        tree = screen.app.query_one("#tree", Tree)
+        assert len(walk(tree.root)) == len(debugger.tree) + 1
+        await screen.press("b", "b")
+        assert " · best_first · " in screen.shown("graph")
+
+
 async def test_r_runs_to_the_end_and_shows_the_answer(start: Start) -> None:
     debugger = start()
     async with driven(debugger) as screen:
