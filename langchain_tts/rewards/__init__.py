@@ -49,6 +49,7 @@ _EMBEDDED = {
     "tinymath": "verifier",
     "tinymath-implicit": "verifier",
     "tinymath-tag": "tag-prm",
+    "tinymath-medium": "policy-large",
     "tinymath-weak": "weak-prm",
     "tinymath-tools": "tool-verifier",
 }
@@ -68,8 +69,8 @@ def resolve_prm(name: str | RewardModel | None) -> RewardModel | None:
     Args:
         name: One of
             - `tinymath` (the default embedded verifier), `tinymath-implicit`,
-              `tinymath-tag`, `tinymath-weak`, and `tinymath-tools` for turns of the
-              policy of that name;
+              `tinymath-tag`, `tinymath-medium`, `tinymath-weak`, and `tinymath-tools`
+              for turns of the policy of that name;
             - `transformers:` or `vllm:` and a folder in Hugging Face format (or a model
               in the local Hugging Face cache), or the address of a vLLM server. Its
               format (`math-shepherd`, `rlhflow`, `skywork`, `qwen2.5-math`, `math-psa`,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from langchain_tts.tinymath.problem import Problem
     from langchain_tts.tinymath.rollouts import Rollout
 
-VERIFIERS = ("tinymath-implicit", "tinymath-tag", "tinymath-weak")
+VERIFIERS = ("tinymath-implicit", "tinymath-medium", "tinymath-tag", "tinymath-weak")
 _POLICY, _SMALL, _LARGE = "tinymath", "tinymath-small", "tinymath-large"
 _REVISER = "tinymath-reviser"
 _HARD = ("4", "5")
@@ -96,7 +96,7 @@ def measure(questions: Sequence[Question], problems: Sequence[Problem]) -> Measu
             _LARGE: _rows(bar, questions, _LARGE, {("greedy",): (1,)}),
         }
     rollouts = list(roll_out(resolve_policy(_POLICY), problems, _AUC_SAMPLES))
-    auc = {name: _auc(resolve_prm(name), rollouts) for name in VERIFIERS}
+    auc = {name: discrimination(resolve_prm(name), rollouts) for name in VERIFIERS}
     return Measured(
         rows=rows, auc=auc, parameters=parameters, revision=revise(problems)
     )
@@ -124,7 +124,7 @@ def _rows(
     return rows
 
 
-def _auc(
+def discrimination(
     prm: RewardModel | None, rolled: Sequence[tuple[Problem, list[Rollout]]]
 ) -> tuple[float, float]:
     """Within-problem AUC of a verifier on the default policy's samples."""

@@ -145,8 +145,8 @@ def train(job: Job) -> None:
         _train_solver_policy(job)
     else:
         _train_reviser(job)
-    if job.name == "verifier":
-        calibrate(job.out / "policy", job.out / "verifier")
+    if job.name in ("verifier", "policy-large"):
+        calibrate(job.out / "policy", job.out / job.name)
     if job.name == "tool-verifier":
         calibrate_turns(job.out / "tool-policy", job.out / "tool-verifier")
 
