@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from langchain_tts.search.siblings import distinct, usable
 from langchain_tts.search.state import Candidate
+from langchain_tts.search.ties import logprob_key
 
 Cost = Callable[[Sequence[Candidate], int, int], float]
-"""What it costs to take a candidate of a tree for the n-th time, n from 1."""
+"""What it costs to take a candidate of a tree for the n-th time, n from 1; a key of
+`search.ties`, as equal costs are a tie."""
 
 
 class Taken(NamedTuple):
@@ -54,7 +56,7 @@ def take(
         return (
             candidate["score"] is None,
             cost(tree, candidate_id, times[candidate_id] + 1),
-            -candidate["logprob"],
+            -logprob_key(candidate["logprob"]),
             candidate_id,
         )
 

@@ -9,6 +9,7 @@ from langchain_tts.search.likelihood import log_score
 from langchain_tts.search.resample import effective_sample_size, resample
 from langchain_tts.search.select import Selection, expandable, rank
 from langchain_tts.search.state import Candidate
+from langchain_tts.search.ties import log_key
 
 
 class Resampling(NamedTuple):
@@ -54,10 +55,11 @@ def filter_particles(
         i: inherited.get(tree[i]["parent"], 0.0) + log_score(tree[i]["score"])
         for i in going
     }
-    ranked = sorted(rank(tree, going), key=lambda i: -log_weight[i])
+    key = {i: log_key(log) for i, log in log_weight.items()}
+    ranked = sorted(rank(tree, going), key=lambda i: -key[i])
     logs = [log_weight[i] for i in ranked]
     counts = [1] * len(ranked)
-    if ranked and effective_sample_size(logs) < resampling.below * places:
+    if ranked and effective_sample_size([*key.values()]) < resampling.below * places:
         counts, logs = resample(
             logs,
             places,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from langchain_tts.search.siblings import distinct, usable
 from langchain_tts.search.state import Candidate, path
+from langchain_tts.search.ties import logprob_key, score_key
 
 
 class Simulated(NamedTuple):
@@ -139,4 +140,5 @@ class Known:
         return mean + self.rules.exploration * unexplored
 
     def _order(self, node: int) -> tuple[float, float, int]:
-        return -self.puct(node), -self.tree[node]["logprob"], node
+        logprob = self.tree[node]["logprob"]
+        return -score_key(self.puct(node)), -logprob_key(logprob), node

@@ -14,9 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from langchain_tts.search.state import Candidate
-
-_SCORE_DIGITS, _LOGPROB_DIGITS = 5, 3
-"""Those that do not depend on a batch."""
+from langchain_tts.search.ties import logprob_key, score_key
 
 
 class Selection(NamedTuple):
@@ -66,9 +64,7 @@ def take_away(counts: Sequence[int], total: int) -> list[int]:
 def rank(tree: Sequence[Candidate], ids: Iterable[int]) -> list[int]:
     """Order candidates by PRM score, ties by log-probability of the step, then by id.
 
-    Candidates without a score come after all that have one. Equal steps have equal
-    scores but for the last digits, which depend on the batches that they were computed
-    in: those are not looked at, so that a search does not depend on its batches.
+    Candidates without a score come after all that have one.
     """
 
     def merit(candidate_id: int) -> tuple[bool, float, float, int]:
@@ -76,8 +72,8 @@ def rank(tree: Sequence[Candidate], ids: Iterable[int]) -> list[int]:
         score = candidate["score"]
         return (
             score is None,
-            -round(score or 0.0, _SCORE_DIGITS),
-            -round(candidate["logprob"], _LOGPROB_DIGITS),
+            -score_key(score or 0.0),
+            -logprob_key(candidate["logprob"]),
             candidate_id,
         )
 

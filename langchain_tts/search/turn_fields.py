@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from langchain_tts.search.settle import tally
 from langchain_tts.search.state import FinalCandidate, ToolCall, Vote, VoteRow
+from langchain_tts.search.ties import score_key
 from langchain_tts.search.turn_check import TurnCheck
 from langchain_tts.search.turn_forms import TurnForm, turn_form
 from langchain_tts.search.turns import read_turn, write_turn
@@ -79,7 +80,7 @@ def compose(
     def likeness(index: int) -> tuple[int, float, int]:
         final = finals[index]
         same = sum(field.won(index) for field in fields)
-        return same, final["score"] or 0.0, -final["id"]
+        return same, score_key(final["score"] or 0.0), -final["id"]
 
     base = max(voters, key=likeness)
     rows = [row for field in fields for row in field.rows]

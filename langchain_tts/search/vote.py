@@ -29,6 +29,7 @@ from langchain_tts.search.state import (
     VoteRow,
     path,
 )
+from langchain_tts.search.ties import score_key
 
 _BY_SCORE: tuple[Vote, ...] = ("max", "vote")
 
@@ -261,12 +262,16 @@ def _count(ballots: Sequence[_Ballot], vote: Vote) -> list[_Standing]:
     standings = [
         _Standing(
             weight=_weight(group, vote),
-            best=min(group, key=lambda ballot: (-ballot.score, ballot.id)),
+            best=min(group, key=_merit),
             size=len(group),
         )
         for group in groups.values()
     ]
-    return sorted(standings, key=lambda s: (-s.weight, -s.best.score, s.best.id))
+    return sorted(standings, key=lambda s: (-score_key(s.weight), *_merit(s.best)))
+
+
+def _merit(ballot: _Ballot) -> tuple[float, int]:
+    return -score_key(ballot.score), ballot.id
 
 
 def _weight(ballots: Sequence[_Ballot], vote: Vote) -> float:

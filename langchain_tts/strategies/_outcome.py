@@ -20,6 +20,7 @@ from langchain_tts.search.state import (
     Vote,
     path,
 )
+from langchain_tts.search.ties import reaches, score_key
 from langchain_tts.search.vote import Decision, trajectory_score
 from langchain_tts.strategies._calls import PolicyFailedError
 from langchain_tts.strategies._given import given
@@ -108,7 +109,7 @@ def good_enough(
         ),
         default=-1.0,
     )
-    if stop_score is None or best < stop_score:
+    if stop_score is None or not reaches(best, stop_score):
         return {}
     # The answer that ends the search is its answer.
     chosen = {**state.get("chosen", {}), "score": "last", "vote": "max"}
@@ -256,7 +257,7 @@ def _best_first(
             final["status"] != "finished",
             turns and final["answer"] is None,
             final["score"] is None,
-            -(final["score"] or 0.0),
+            -score_key(final["score"] or 0.0),
             final["id"],
         ),
     )
@@ -268,7 +269,8 @@ def _partial(tree: Sequence[Candidate]) -> str:
     def promise(leaf: int) -> tuple[float, int, int]:
         steps = path(tree, leaf)
         scores = [step["score"] for step in steps if step["score"] is not None]
-        return (scores[-1] if scores else -1.0, len(whole_text(steps)), -leaf)
+        score = score_key(scores[-1]) if scores else -1.0
+        return (score, len(whole_text(steps)), -leaf)
 
     best = max(leaves(tree), key=promise, default=None)
     return "" if best is None else whole_text(path(tree, best))

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_tts.search.state import Candidate
+from langchain_tts.search.ties import score_key
 from langchain_tts.strategies import _best_first
 from langchain_tts.strategies._graph import Graph
 
@@ -38,4 +39,4 @@ def build() -> Graph:
 
 
 def _cost(tree: Sequence[Candidate], candidate_id: int, time: int) -> float:
-    return -(tree[candidate_id]["score"] or 0.0) / time
+    return -score_key((tree[candidate_id]["score"] or 0.0) / time)

@@ -45,6 +45,7 @@ from langchain_tts.budget import Budget
 from langchain_tts.search.cascade import Asked, Trust, confidence
 from langchain_tts.search.select import finished, roots
 from langchain_tts.search.state import Candidate, Outcome, change, path
+from langchain_tts.search.ties import reaches
 from langchain_tts.strategies import _nodes
 from langchain_tts.strategies._calls import Node, Phase, Steps, Work, node
 from langchain_tts.strategies._graph import Graph, state_machine
@@ -161,7 +162,8 @@ def _judge(state: SearchState, setting: Setting) -> Steps:
     rule = yield Work(partial(rule_of, setting.context))
     sure = yield Work(partial(_confidence, state, setting, rule.trust))
     stage = stage_of(state)
-    unsure = sure is None or any(sure < x for x in rule.defer_below[stage : stage + 1])
+    enough = rule.defer_below[stage : stage + 1]
+    unsure = sure is None or not all(reaches(sure, one) for one in enough)
     ended = is_last(state, setting.context) or bool(state.get("stop_reason"))
     before = [one for one in state.get("stages", []) if one["deferred"]]
     asked = Asked(

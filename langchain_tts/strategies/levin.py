@@ -25,6 +25,7 @@ from collections.abc import Sequence
 
 from langchain_tts.search.levin import levin_cost
 from langchain_tts.search.state import Candidate
+from langchain_tts.search.ties import log_key
 from langchain_tts.strategies import _best_first
 from langchain_tts.strategies._graph import Graph
 
@@ -35,4 +36,4 @@ def build() -> Graph:
 
 
 def _cost(tree: Sequence[Candidate], candidate_id: int, time: int) -> float:
-    return levin_cost(tree, candidate_id) + math.log(time)
+    return log_key(levin_cost(tree, candidate_id) + math.log(time))

@@ -2,6 +2,8 @@
 
 The model has learned the answers by heart (`tool_model`). Its calls go through the
 server's parser, the policy and the vote before a test sees them.
+
+Skipped is what needs images, audio or documents, and what needs HTTP to be recorded.
 """
 
 from __future__ import annotations

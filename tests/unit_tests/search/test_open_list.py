@@ -136,3 +136,13 @@ def test_a_step_after_which_nothing_usable_came_is_not_opened_again() -> None:
     assert taken([0]) == Taken(1, [1])
     tree.append(candidate(3, 0, text="c", status="finished", score=0.2))
     assert taken([0]) == Taken(0, [0])
+
+
+@pytest.mark.parametrize("noise", [1e-6, 0.0, -1e-6])
+def test_what_a_batch_does_to_a_log_probability_is_a_tie(noise: float) -> None:
+    tree = [
+        candidate(0, text="a", logprob=-1.0, status="finished"),
+        candidate(1, text="b", logprob=-1.0 + noise, status="finished"),
+    ]
+    found = take(tree, [], by_score, answers=9, deepest=9, openings=9)
+    assert found == Taken(None, [0, 1])

@@ -96,3 +96,22 @@ def test_the_temperature_falls_from_the_first_round_to_one() -> None:
     assert [anneal(4.0, turn) for turn in (1, 2, 3)] == [4.0, 2.5, 2.0]
     assert anneal(4.0, 300) == pytest.approx(1.01)
     assert {anneal(1.0, turn) for turn in range(1, 9)} == {1.0}
+
+
+@pytest.mark.parametrize("noise", [1e-7, 0.0, -1e-7])
+def test_particles_of_equal_weight_keep_their_order(noise: float) -> None:
+    tree = [candidate(0, score=0.5), candidate(1, score=0.5 + noise)]
+    inherited: dict[int | None, float] = {None: math.log(0.8)}
+    selection = filter_particles(tree, [0, 1], inherited, 2, NEVER)
+    assert selection.kept == [0, 1]
+    # What a weight is has all its digits.
+    expected = pytest.approx([0.4, 0.4 + 0.8 * noise], rel=1e-12)
+    assert weights(selection) == expected
+
+
+@pytest.mark.parametrize("noise", [1e-7, 0.0, -1e-7])
+def test_as_many_even_weights_as_are_asked_for_are_not_resampled(noise: float) -> None:
+    # Two of four places are even, which is not less than a half.
+    tree = [candidate(0, score=0.5), candidate(1, score=0.5 + noise)]
+    half = Resampling(below=0.5, temperature=1.0, offset=0.5)
+    assert filter_particles(tree, [0, 1], {}, 4, half).kept == [0, 1]

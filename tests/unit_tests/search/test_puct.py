@@ -112,3 +112,14 @@ def test_a_prior_is_a_share_of_all_samples_those_that_were_cut_among_them() -> N
         candidate(4, text="c"),
     ]
     assert Known(tree, [], RULES).children == {None: {0: 2 / 5, 4: 1 / 5}}
+
+
+@pytest.mark.parametrize("noise", [1e-7, 0.0, -1e-7])
+def test_what_a_batch_does_to_the_last_digits_is_a_tie(noise: float) -> None:
+    tied = [
+        candidate(0, text="a", logprob=-1.0),
+        candidate(1, text="b", logprob=-1.0 + 10 * noise, score=0.5 + noise),
+    ]
+    assert simulate(tied, [], None, RULES) == Simulated(0, [])
+    better = [*tied, candidate(2, text="c", logprob=-9.0, score=0.5001)]
+    assert simulate(better, [], None, RULES) == Simulated(2, [])

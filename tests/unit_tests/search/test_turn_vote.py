@@ -353,3 +353,17 @@ def test_what_is_broken_about_a_tool_is_said_once() -> None:
     assert found.winner == 0
     [note] = found.notes
     assert note.startswith("arguments of tool 'odd' were not checked")
+
+
+@pytest.mark.parametrize("noise", [1e-7, 0.0, -1e-7])
+def test_by_field_of_equally_good_bases_the_first_is_taken(noise: float) -> None:
+    answers = [
+        '{"name": "Ada", "age": 35}',
+        '{"name": "Bob", "age": 36}',
+        '{"name": "Ada", "age": 36, "why": "new"}',
+    ]
+    turn = rule(schema=PERSON, vote="by_field")
+    # Ada, 36 and no reason win; each of the turns has two of the three.
+    found = voted(answers, [0.5, 0.5 + noise, 0.5], "vote", turn)
+    assert found.text == '{"name": "Ada", "age": 36}'
+    assert found.winner == 0

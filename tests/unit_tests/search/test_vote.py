@@ -278,3 +278,34 @@ def test_a_chain_without_an_answer_has_no_vote() -> None:
     assert decision.winner == 2
     assert [row["answer"] for row in decision.rows] == ["B"]
     assert decide(finals[:2], [0, None], "vote", [0, 1]) == Decision(None, [])
+
+
+@pytest.mark.parametrize("noise", [1e-7, 0.0, -1e-7])
+@pytest.mark.parametrize("vote", ["max", "vote"])
+def test_scores_that_differ_in_their_last_digits_are_a_tie(
+    vote: Vote, noise: float
+) -> None:
+    tied = [final(3, "A", [0.5 + noise]), final(1, "B", [0.5])]
+    assert decide(tied, classes(tied), vote).winner == 1
+    # Of one answer the trajectory that was sampled first stands for it.
+    same = [final(3, "A", [0.5 + noise]), final(1, "A", [0.5])]
+    assert decide(same, classes(same), vote).winner == 1
+    # Of equal sums the one with the best score wins: here 0.6.
+    sums = [
+        final(0, "A", [0.3]),
+        final(1, "A", [0.6]),
+        final(2, "B", [0.4]),
+        final(3, "B", [0.5 + noise]),
+    ]
+    assert decide(sums, classes(sums), vote).winner == 1
+    # All digits of a weight are told.
+    assert decide(tied, classes(tied), "max").rows[1]["weight"] == 0.5 + noise
+
+
+def test_small_products_of_scores_are_told_apart() -> None:
+    finals = [final(0, "A", [0.1] * 8), final(1, "B", [0.1] * 7 + [0.11])]
+    product = {
+        (row["score"], row["vote"]): row["answer"]
+        for row in (all_votes(finals, classes(finals)))
+    }
+    assert product["prod", "max"] == product["prod", "vote"] == "B"

@@ -139,7 +139,9 @@ def test_a_policy_that_is_unsure_passes_the_question_on() -> None:
     assert result["degradations"] == []
 
 
-@pytest.mark.parametrize(("enough", "asked"), [(0.49, 1), (0.5, 1), (0.51, 2)])
+@pytest.mark.parametrize(
+    ("enough", "asked"), [(0.49, 1), (0.5, 1), (0.5 + 1e-7, 1), (0.51, 2)]
+)
 def test_below_the_threshold_and_only_there_a_question_is_deferred(
     enough: float, asked: int
 ) -> None:
