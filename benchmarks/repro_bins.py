@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from benchmarks.repro_arms import BEST_OF_N, searches
 from benchmarks.repro_runs import MissingRunError, Runs
 from langchain_tts.evaluation.difficulty import (
+    Quantiles,
     pass_at_1,
     prediction_of,
-    quantile_edges,
+    quantiles,
 )
 from langchain_tts.evaluation.records import SearchRecord
-from langchain_tts.search.calibration import bin_of
 
 ORACLE_SAMPLES = 64
 
@@ -25,20 +26,32 @@ class Bins:
 
     Args:
         chances: The chance of success by which each question was placed, by its id.
-        edges: Between the bins, in descending order.
         source: What the chances were read off, in words.
     """
 
     chances: Mapping[str, float]
-    edges: list[float]
     source: str
+
+    @cached_property
+    def _quantiles(self) -> Quantiles:
+        return quantiles([self.chances[one] for one in sorted(self.chances)])
+
+    @property
+    def edges(self) -> list[float]:
+        """Chances of success between the bins, in descending order."""
+        return self._quantiles.edges
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The bin of each question, 1 for the easiest; in the order of the ids."""
+        return dict(zip(sorted(self.chances), self._quantiles.bins, strict=True))
 
     @property
     def groups(self) -> dict[int, list[str]]:
         """The ids of each bin's questions, the easiest bin first."""
         found: dict[int, list[str]] = defaultdict(list)
-        for one in sorted(self.chances):
-            found[bin_of(self.chances[one], self.edges)].append(one)
+        for one, number in self.numbers.items():
+            found[number].append(one)
         return {number: found[number] for number in sorted(found)}
 
     def named(self) -> dict[str, list[str]]:
@@ -83,10 +96,9 @@ def predicted_bins(runs: Runs, run: str, n: int = ORACLE_SAMPLES) -> Bins:
     """
     records = searches(runs, run, BEST_OF_N, n)
     chances = {one["id"]: prediction_of(one, "score", n) for one in records}
-    edges = quantile_edges(list(chances.values()))
-    return Bins(chances, edges, f"the verifier's mean score of {n} samples")
+    return Bins(chances, f"the verifier's mean score of {n} samples")
 
 
 def _bins(records: Iterable[SearchRecord], source: str) -> Bins:
     chances = {record["id"]: pass_at_1(record) for record in records}
-    return Bins(chances, quantile_edges(list(chances.values())), source)
+    return Bins(chances, source)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.repro_arms import Arm, Result, arms_at
+from benchmarks.repro_arms import Arm, arms_at
 from benchmarks.repro_bins import Bins
 from benchmarks.repro_runs import MissingRunError, Runs
 from langchain_tts.evaluation import arms as candidates
-from langchain_tts.evaluation.choosing import Picked, pick
+from langchain_tts.evaluation.crossfit import Assigned, crossfit
 from langchain_tts.evaluation.folds import halves
-from langchain_tts.search.calibration import bin_of
 
 FEWEST = 2
 """Arms that there is a choice between."""
@@ -47,8 +46,7 @@ def two_fold(
     Raises:
         MissingRunError: If there is nothing to choose between.
     """
-    ids = sorted(bins.chances)
-    numbers = [bin_of(bins.chances[one], bins.edges) for one in ids]
+    ids, numbers = list(bins.numbers), list(bins.numbers.values())
     paid = {
         name: arm
         for name, arm in arms_at(runs, run, n).items()
@@ -59,32 +57,28 @@ def two_fold(
     if len(among) < FEWEST:
         msg = f"run {run!r} has no two strategies that are complete at N = {n} yet"
         raise MissingRunError(msg)
-    fold = halves(ids, numbers, seed=0)
-    by_bin: dict[str, Result] = {}
-    fixed: dict[str, Result] = {}
-    names: dict[int, list[str]] = {number: [] for number in sorted(set(numbers))}
-    for half in (0, 1):
-        others = [place for place, of in enumerate(fold) if of != half]
-        picked = pick(among, numbers, others)
-        for number, arm in picked.by_bin.items():
-            names[number].append(_name(among, picked, arm))
-        for place in (place for place, of in enumerate(fold) if of == half):
-            for into, arm in (
-                (by_bin, picked.by_bin[numbers[place]]),
-                (fixed, picked.fixed),
-            ):
-                chosen = among[arm]
-                right = float(chosen.marks[picked.ways[arm]][place])
-                result = paid[chosen.strategy].results[ids[place]]
-                into[ids[place]] = result._replace(right=right)
+    found = crossfit(among, numbers, halves(ids, numbers, seed=0))
+
+    def arm(name: str, answered: Sequence[Assigned]) -> Arm:
+        results = {}
+        for place, (one, (by, way)) in enumerate(zip(ids, answered, strict=True)):
+            result = paid[among[by].strategy].results[one]
+            right = float(among[by].marks[way][place])
+            results[one] = result._replace(right=right)
+        return Arm(name, n, results)
+
+    names = {
+        number: [_name(among, one) for one in found.of_bin(number)]
+        for number in sorted(set(numbers))
+    }
     return Chosen(
-        Arm("compute_optimal (two folds)", n, by_bin),
-        Arm("one strategy (two folds)", n, fixed),
-        {number: list(dict.fromkeys(found)) for number, found in names.items()},
+        arm("compute_optimal (two folds)", found.routed),
+        arm("one strategy (two folds)", found.fixed),
+        {number: list(dict.fromkeys(both)) for number, both in names.items()},
     )
 
 
-def _name(among: Sequence[candidates.Arm], picked: Picked, arm: int) -> str:
-    score, vote = picked.ways[arm]
+def _name(among: Sequence[candidates.Arm], one: Assigned) -> str:
+    score, vote = one.way
     way = vote if score is None else f"{score}-{vote}"
-    return f"`{among[arm].strategy}` {way}"
+    return f"`{among[one.arm].strategy}` {way}"

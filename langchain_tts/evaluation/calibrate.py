@@ -29,7 +29,7 @@ from langchain_tts.evaluation.crossfit import (
 from langchain_tts.evaluation.difficulty import (
     prediction_of,
     predictions,
-    quantile_edges,
+    quantiles,
 )
 from langchain_tts.evaluation.estimates import bootstrap, paired_difference
 from langchain_tts.evaluation.folds import halves
@@ -47,7 +47,6 @@ from langchain_tts.search.calibration import (
     Prediction,
     Predictor,
     Summary,
-    bin_of,
 )
 
 FIRST_SAMPLES = (1, 2, 4, 8)
@@ -170,8 +169,7 @@ def _study(
 ) -> Study:
     n, samples = size
     chances = [prediction_of(record, predictor, samples) for record in first]
-    edges = quantile_edges(chances)
-    bins = [bin_of(chance, edges) for chance in chances]
+    edges, bins = quantiles(chances)
     ids = [record["id"] for record in first]
     return Study(arms(records, n, ids), edges, bins, halves(ids, bins, seed))
 

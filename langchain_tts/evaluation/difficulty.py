@@ -38,6 +38,15 @@ class Rated(NamedTuple):
     """Chance of success without them."""
 
 
+class Quantiles(NamedTuple):
+    """Questions in bins of about equal size."""
+
+    edges: list[float]
+    """Chances of success between the bins, in descending order."""
+    bins: list[int]
+    """Of each question, 1 for the easiest."""
+
+
 def pass_at_1(record: SearchRecord, *, after: int = 0) -> float:
     """The share of right samples of a search for independent samples.
 
@@ -78,6 +87,12 @@ def quantile_edges(chances: Sequence[float], bins: int = BINS) -> list[float]:
         if min(cut - cuts[-1], n - cut) >= n / bins / 2:
             cuts.append(cut)
     return [ordered[cut - 1] for cut in cuts[1:]]
+
+
+def quantiles(chances: Sequence[float]) -> Quantiles:
+    """Put questions into bins of about equally many by their chances of success."""
+    edges = quantile_edges(chances)
+    return Quantiles(edges, [bin_of(chance, edges) for chance in chances])
 
 
 def prediction_of(record: SearchRecord, predictor: Predictor, samples: int) -> float:
@@ -124,15 +139,12 @@ def _prediction(
 
 def confusion(rated: Sequence[Rated]) -> list[list[int]]:
     """Count questions by predicted quantile bin (row) and oracle bin (column)."""
-    by_prediction = quantile_edges([one.predicted for one in rated])
-    by_oracle = quantile_edges([one.oracle for one in rated])
-    counts = Counter(
-        (bin_of(one.predicted, by_prediction), bin_of(one.oracle, by_oracle))
-        for one in rated
-    )
+    by_prediction = quantiles([one.predicted for one in rated]).bins
+    by_oracle = quantiles([one.oracle for one in rated]).bins
+    counts = Counter(zip(by_prediction, by_oracle, strict=True))
     return [
-        [counts[row, column] for column in range(1, len(by_oracle) + 2)]
-        for row in range(1, len(by_prediction) + 2)
+        [counts[row, column] for column in range(1, max(by_oracle) + 1)]
+        for row in range(1, max(by_prediction) + 1)
     ]
 
 

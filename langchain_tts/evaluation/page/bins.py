@@ -10,9 +10,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_tts.evaluation.difficulty import prediction_of, quantile_edges
+from langchain_tts.evaluation.difficulty import prediction_of, quantiles
 from langchain_tts.evaluation.page.study import Samples, Setting
-from langchain_tts.search.calibration import Predictor, bin_of
+from langchain_tts.search.calibration import Predictor
 from langchain_tts.search.routing import Level, level
 
 _FIRST = 4
@@ -56,9 +56,9 @@ def groupings(setting: Setting) -> list[Bins]:
 
 def quantile_bins(chance: NDArray[np.float64]) -> Bins:
     """Snell's five bins of about equal size, by a chance of success."""
-    edges = quantile_edges(chance.tolist())
-    of = np.array([bin_of(one, edges) - 1 for one in chance.tolist()])
-    names = [f"bin {place}" for place in range(1, len(edges) + 2)]
+    numbers = quantiles(chance.tolist()).bins
+    names = [f"bin {number}" for number in range(1, max(numbers) + 1)]
+    of = np.array(numbers) - 1
     return Bins("quantiles", "five quantile bins by pass@1", names, of)
 
 

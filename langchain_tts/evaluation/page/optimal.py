@@ -12,8 +12,8 @@ from typing import cast
 
 import numpy as np
 
-from langchain_tts.evaluation import choosing
 from langchain_tts.evaluation.arms import Arm as Candidate
+from langchain_tts.evaluation.crossfit import Assigned, crossfit
 from langchain_tts.evaluation.folds import halves
 from langchain_tts.evaluation.page.names import split_label
 from langchain_tts.evaluation.page.study import Arm, Floats, Setting
@@ -71,26 +71,28 @@ def offline(setting: Setting, bins: Sequence[int]) -> dict[int, Chosen]:
 
 
 def _choose(arms: Sequence[Arm], bins: Sequence[int], fold: Sequence[int]) -> Chosen:
-    among = [_candidate(arm) for arm in arms]
-    by_bin, fixed = (Held(*np.zeros((3, len(bins)))) for _ in range(2))
-    names: dict[int, list[str]] = {bin_: [] for bin_ in sorted(set(bins))}
-    for half in sorted(set(fold)):
-        others = [place for place, other in enumerate(fold) if other != half]
-        # A single question has nothing to be chosen on but itself.
-        picked = choosing.pick(among, bins, others or [0])
-        for bin_, best in picked.by_bin.items():
-            names[bin_].append(arms[best].strategy)
-        for place in np.flatnonzero(np.asarray(fold) == half).tolist():
-            for held, best in (
-                (by_bin, picked.by_bin[bins[place]]),
-                (fixed, picked.fixed),
-            ):
-                arm, way = arms[best], picked.ways[best]
-                held.right[place] = arm.right[way][place]
-                held.tokens[place] = arm.tokens[place]
-                held.read[place] = held.tokens[place] * arm.judged
-    strategies = [list(dict.fromkeys(found)) for found in names.values()]
-    return Chosen(by_bin, fixed, strategies)
+    found = crossfit([_candidate(arm) for arm in arms], bins, fold)
+    names = [
+        [arms[one.arm].strategy for one in found.of_bin(bin_)]
+        for bin_ in sorted(set(bins))
+    ]
+    return Chosen(
+        by_bin=_held(arms, found.routed),
+        fixed=_held(arms, found.fixed),
+        strategies=[list(dict.fromkeys(both)) for both in names],
+    )
+
+
+def _held(arms: Sequence[Arm], answered: Sequence[Assigned]) -> Held:
+    by = [arms[one.arm] for one in answered]
+    tokens = np.array([arm.tokens[place] for place, arm in enumerate(by)])
+    return Held(
+        right=np.array(
+            [arms[one.arm].right[one.way][place] for place, one in enumerate(answered)]
+        ),
+        tokens=tokens,
+        read=tokens * [arm.judged for arm in by],
+    )
 
 
 def _candidate(arm: Arm) -> Candidate:

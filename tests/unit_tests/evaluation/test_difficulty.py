@@ -13,6 +13,7 @@ from langchain_tts.evaluation.difficulty import (
     prediction_of,
     predictions,
     quantile_edges,
+    quantiles,
     rank_correlation,
     ranks,
 )
@@ -65,6 +66,8 @@ def test_equal_chances_stay_in_one_bin() -> None:
     chances = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.0, 0.0, 0.0, 0.0]
     assert quantile_edges(chances) == [0.9, 0.7, 0.5]
     assert quantile_edges([0.3] * 7) == []
+    assert quantiles(chances).edges == [0.9, 0.7, 0.5]
+    assert quantiles(chances).bins == [1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
 
 
 def test_a_bin_of_less_than_half_its_share_is_joined_to_its_neighbor() -> None:
