@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MAJORITY: ScoreVote = (None, "majority")
 LAST: ScoreVote = ("last", "max")
 MIN: ScoreVote = ("min", "vote")
-HALVES = [np.arange(8) < 4, np.arange(8) >= 4]
 
 
 def _arm(name: str, marks: Sequence[int]) -> Arm:
@@ -72,31 +71,46 @@ def test_without_scores_the_usual_way_is_majority() -> None:
     assert best_way(Arm("a", {MAJORITY: [False]}), [0]) == MAJORITY
 
 
-def test_an_advantage_in_a_bin_is_shrunk_and_counts_less_its_error() -> None:
-    # Two bins of 4. The first arm is always right, the second is wrong twice, both in
-    # bin 1: its advantage is -1/2 and 0, over all -1/4. The noise is (1/4 + 1/4)/4 and
-    # (0 + 1/4) / 4, the variance 2 / 16 less the mean noise: 1/32. So its deviations
-    # from -1/4, -1/4 and 1/4, count 1/5 and 1/3, with errors of 1/40 and 1/48, squared.
-    advantage = np.array([[0.0] * 8, [-1.0, -1.0, *[0.0] * 6]])
-    first, second = sure_advantage(advantage, HALVES)
-    assert first == pytest.approx([0, -1 / 4 - 1 / 20 - (1 / 40) ** 0.5])
-    assert second == pytest.approx([0, -1 / 4 + 1 / 12 - (1 / 48) ** 0.5])
+def test_an_advantage_that_grows_with_difficulty_is_told_from_all_questions() -> None:
+    # Bins 1 to 3 of 4 questions; the second arm has -1/2, 0 and 1/2 there. The slope is
+    # 1/2. The squares of (-1, 0, 1) sum to 8; what is left of each question's deviation
+    # is 1/2 in the outer bins and 0 in the middle: a mean square of 1/6, so the noise
+    # of the slope is (1/6 + 1/12) / 8 = 1/32. The prior's variance is 1/4 - 1/32, and
+    # 7/8 of the slope count. Beside the line 1/16 is left, less than by noise.
+    growing = [-1.0, -1.0, 0.0, 0.0, *[0.0] * 4, 0.0, 0.0, 1.0, 1.0]
+    found = sure_advantage(np.array([[0.0] * 12, growing]), np.repeat([1, 2, 3], 4))
+    for bin_, expected in {1: -7 / 16, 2: 0.0, 3: 7 / 16}.items():
+        assert found[bin_] == pytest.approx([0, expected])
+
+
+def test_what_is_beside_the_line_is_shrunk_and_counts_less_its_error() -> None:
+    # Bins 1 to 3 of 4: the second arm has 0, -1 and 0, over all -1/3, no slope. Beside
+    # the line are 1/3, -2/3 and 1/3. The noise is (0 + 1/4) / 4 = 1/16 in each bin, the
+    # variance 3/1 of the mean square, 2/9, less that: 2/3 - 1/16 = 29/48. So 29/32 of
+    # them count, each less the root of 29/32 of 1/16.
+    found = sure_advantage(
+        np.array([[0.0] * 12, [*[0.0] * 4, *[-1.0] * 4, *[0.0] * 4]]),
+        np.repeat([1, 2, 3], 4),
+    )
+    error = (29 / 32 / 16) ** 0.5
+    assert found[1][1] == pytest.approx(-1 / 3 + 29 / 96 - error)
+    assert found[2][1] == pytest.approx(-1 / 3 - 29 / 48 - error)
+    assert found[3][1] == found[1][1]
+    assert all(one[0] <= 0 for one in found.values())
 
 
 def test_bins_that_differ_less_than_by_noise_have_the_advantage_over_all() -> None:
-    advantage = np.array([[0.0] * 8, [-1.0, 1.0, -1.0, 0.0] * 2])
-    for own in sure_advantage(advantage, HALVES):
+    advantage = np.array([[0.0] * 12, [-1.0, 1.0, -1.0, 0.0] * 3])
+    for own in sure_advantage(advantage, np.repeat([1, 2, 3], 4)).values():
         assert own == pytest.approx([0, -0.25])
 
 
-def test_an_arm_that_differs_between_bins_tells_nothing_about_another() -> None:
-    # The second arm is hopeless in bin 1. The third is as good as the first one.
-    even = [1.0, -1.0, 0.0, 0.0] * 2
-    hopeless = [-1.0] * 4 + [0.0] * 4
-    alone = sure_advantage(np.array([[0.0] * 8, even]), HALVES)
-    together = sure_advantage(np.array([[0.0] * 8, hopeless, even]), HALVES)
-    for one, other in zip(alone, together, strict=True):
-        assert one[1] == other[2]
+def test_one_bin_has_the_advantage_over_all() -> None:
+    found = sure_advantage(
+        np.array([[0.0] * 4, [1.0, -1.0, -1.0, 0.0]]), np.array([1] * 4)
+    )
+    assert found.keys() == {1}
+    assert found[1] == pytest.approx([0, -0.25])
 
 
 def test_one_lucky_question_does_not_change_a_bin() -> None:
