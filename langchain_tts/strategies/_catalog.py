@@ -183,11 +183,12 @@ BUILT_IN = (
     ),
     Strategy(
         "tool_route",
-        "chain of thought, a calculator or a solver, chosen by a first try of each",
+        "chain of thought, a calculator or a solver, by known aptitude or agreement",
         BudgetRule(
-            width="1 answer of each open route, then the rest of N of the chosen one",
+            width="half of N of the best known route, or an equal share of N of each, "
+            "then the rest of the chosen one",
             beams="–",
-            depth="2, and a call for each turn of answers that call a calculator",
+            depth="1 to 4, and a call for each turn of answers that call a calculator",
             uneven="with N below the number of routes, the first N are tried",
         ),
         _builder("tool_route"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from langchain_tts.policies.base import Policy
@@ -11,7 +11,14 @@ from langchain_tts.solver import has_solver
 from langchain_tts.strategies._setting import Setting, bind
 from langchain_tts.strategies.context import AnyPolicy, SearchContextError
 
-_EMBEDDED = ("tinymath", "tinymath-small", "tinymath-large")
+_MEASURED: dict[str, tuple[Route, ...]] = {
+    "tinymath": ("solve", "calculate", "reason"),
+    "tinymath-small": ("solve", "calculate", "reason"),
+    "tinymath-large": ("solve", "reason", "calculate"),
+}
+"""The routes of the embedded policies, by how many calibration questions each answers
+right (`docs/tools.md`)."""
+
 _EMBEDDED_TOOLS: dict[Route, str] = {
     "calculate": "tinymath-tools",
     "solve": "tinymath-solver",
@@ -27,18 +34,21 @@ class Routes:
     """The open routes of a search.
 
     Args:
-        settings: Of each open route, with its own policy.
+        settings: Of each open route, with its own policy, in the order of trying.
+        ranked: Whether that is the order of aptitude.
         notes: What is not open although it was wanted.
     """
 
     settings: Mapping[Route, Setting]
+    ranked: bool
     notes: list[str]
 
     def begun(self) -> Routed:
         """The record of a search that has sampled nothing."""
         alone = list(self.settings) == ["reason"]
         return Routed(
-            open=[route for route in ORDER if route in self.settings],
+            open=list(self.settings),
+            ranked=self.ranked,
             samples=[],
             route="reason" if alone else None,
             why="no other route is open" if alone else "",
@@ -58,9 +68,8 @@ def open_routes(setting: Setting) -> Routes:
     settings: dict[Route, Setting] = {}
     notes: list[str] = []
     wanted = setting.context.route
-    for route in ORDER:
-        if wanted not in ("auto", route):
-            continue
+    order, ranked = _order(setting)
+    for route in order:
         policy = _policy(route, setting)
         if policy is None:
             if wanted == route:
@@ -73,12 +82,23 @@ def open_routes(setting: Setting) -> Routes:
         settings["reason"] = setting
     if "calculate" in settings:
         _check_turns(settings["calculate"].policy)
-    return Routes(settings, notes)
+    return Routes(settings, ranked, notes)
 
 
 def reasoning(setting: Setting, routes: Routes) -> Setting:
     """The setting of chain of thought, which is what a search falls back to."""
     return routes.settings.get("reason", setting)
+
+
+def _order(setting: Setting) -> tuple[Sequence[Route], bool]:
+    """The routes in the order of trying, and whether it is one of aptitude."""
+    context, name = setting.context, setting.policy.name
+    if context.route != "auto" and context.route != "compare":  # noqa: PLR1714 (mypy)
+        return [context.route], True
+    shipped = context.tool_policy is None and context.solver_policy is None
+    if context.route == "auto" and shipped and name in _MEASURED:
+        return _MEASURED[name], True
+    return ORDER, False
 
 
 def _policy(route: Route, setting: Setting) -> AnyPolicy | None:
@@ -89,7 +109,7 @@ def _policy(route: Route, setting: Setting) -> AnyPolicy | None:
     given = context.tool_policy if route == "calculate" else context.solver_policy
     if given is not None:
         return given
-    if own.name in _EMBEDDED:
+    if own.name in _MEASURED:
         return _EMBEDDED_TOOLS[route]
     able = own.takes_turns if route == "calculate" else True
     return own if own.follows_prompts and able else None

@@ -128,7 +128,8 @@ class SearchContext:
     None: at none; for compute-optimal what its calibration says."""
 
     route: RouteChoice = "auto"
-    """Tool route: `auto` chooses for each question, or one route for all questions."""
+    """Tool route: `auto` chooses for each question, `compare` too, but without what was
+    measured of the policy before; or the name of one route for all questions."""
 
     tool_policy: AnyPolicy | None = None
     """Tool route: the policy that calls a calculator. None: the embedded one for the

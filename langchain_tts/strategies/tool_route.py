@@ -4,22 +4,27 @@ TATA (Xu et al. 2025, arXiv 2502.12022) lets a model's own aptitude decide betwe
 reasoning and tools; SatLM (Ye et al. 2023, arXiv 2305.09656) has a model state a
 problem and a solver solve it.
 
-1. Try each open route once (as far as N goes), in the order solve, calculate, reason.
+1. Try the open routes. The ways to solve:
    - `reason`: the policy writes a solution.
    - `calculate`: the policy (`tool_policy`) calls a calculator turn by turn, until it
      gives the answer.
    - `solve`: the policy (`solver_policy`) writes constraints. They are read by a parser
      that accepts the solver's language only, and Z3 finds the value of `answer` in
      another process, within two seconds. It counts if it is the only one.
-2. Choose the route whose answer most routes found; without agreement the first one with
-   an answer; without any answer chain of thought (`search.tool_route`).
+   Where it was measured which of them suits the policy best (the embedded policies),
+   that one is tried with half of N; where it finds no answer, the next one with half
+   of the rest. Else, and with `route="compare"`, each route gets an equal share of N,
+   rounded down but at least 1 as far as N goes, in the order solve, calculate, reason.
+2. Choose the route that found the leading answer most often, the first of equals;
+   without any answer chain of thought (`search.tool_route`).
 3. Sample the rest of N by this route.
 4. Count the answers of all samples. Of equally many the one sampled first wins.
 
 A route is open if a policy for it is named or known: the embedded policies have theirs,
 an instruct model is asked by a system prompt (`policies.route_prompts`), every other
-policy only reasons. With `route` one route is taken for all questions; where the first
-half of its samples has no answer, chain of thought gets the rest.
+policy only reasons. With the name of a route as `route` that one is taken for all
+questions; where the first half of its samples has no answer, chain of thought gets the
+rest.
 
     START -> propose -> calculate [...] -> solve -> choose [-> propose ...]
         -> aggregate -> END
@@ -107,8 +112,9 @@ def _propose(state: SearchState, setting: Setting) -> Steps:
     state = apply(state, {"proposed": []})
     for route, count in tried(state["routed"], missing(state, setting.budget)):
         update = yield from _sample(state, setting, routes, route, count)
-        new = state["routed"]["samples"] + [route] * counted(update)
-        routed: Routed = {**state["routed"], "samples": new}
+        routed: Routed = update.get("routed", state["routed"])
+        new = routed["samples"] + [route] * counted(update)
+        routed = {**routed, "samples": new}
         proposed = state["proposed"] + update.get("proposed", [])
         state = apply(state, {**update, "proposed": proposed, "routed": routed})
         if state.get("stop_reason"):
@@ -127,7 +133,12 @@ def _sample(
     except QuestionError as error:
         if route == "reason":
             raise
-        return {"degradations": [f"the route {route!r} is not tried: {error}"]}
+        routed = state["routed"]
+        still = [other for other in routed["open"] if other != route]
+        return {
+            "routed": {**routed, "open": still},
+            "degradations": [f"the route {route!r} is not tried: {error}"],
+        }
     if not fits:
         return samples.refused()
     generated = yield from generate(samples.requests(), own, samples.spent)
@@ -162,28 +173,29 @@ def _calculate(state: SearchState, setting: Setting) -> Steps:
 
 
 def _choose(state: SearchState, setting: Setting) -> Steps:
-    """Choose the route for the rest of N, once."""
+    """Choose the route for the rest of N, as soon as there is an answer."""
     if state["routed"]["route"] is not None or state.get("stop_reason"):
         return {}
     # Comparing answers may take a computer algebra system's time.
     route, why = yield Work(partial(_chosen, state, setting))
     notes: list[str] = []
-    tried_first = state["routed"]["open"]
-    if route not in tried_first and missing(state, setting.budget):
-        notes = [f"chain of thought instead of {tried_first[0]!r}: {why}"]
+    asked = setting.context.route
+    if asked not in {"auto", "compare", route} and missing(state, setting.budget):
+        notes = [f"chain of thought instead of {asked!r}: {why}"]
     return {
         "routed": {**state["routed"], "route": route, "why": why},
         "degradations": notes,
     }
 
 
-def _chosen(state: SearchState, setting: Setting) -> tuple[Route, str]:
+def _chosen(state: SearchState, setting: Setting) -> tuple[Route | None, str]:
     tree, routes = state.get("tree", []), route_of(state)
     finals = final_candidates(tree, setting.context.score)
     found = {path(tree, one["id"])[0]["id"]: one["answer"] for one in finals}
     answers = [found.get(first) for first in routes]
     classes = answer_classes(answers)
-    return choose([Trial(*pair) for pair in zip(routes.values(), classes, strict=True)])
+    pairs = zip(routes.values(), classes, strict=True)
+    return choose(state["routed"], [Trial(*pair) for pair in pairs])
 
 
 def _aggregate(state: SearchState, setting: Setting) -> Steps:

@@ -88,6 +88,7 @@ def test_budgets_are_kept_and_told() -> None:
 
 def test_the_tool_route_states_problems_for_a_solver() -> None:
     printed = _printed("tool_route")
+    assert "-> solve, because it was measured to be the best open one" in printed
     assert "-> solve, because solve and calculate found the same answer" in printed
     assert r"Answer: \boxed{230}" in printed
     assert "By hand: 7" in printed

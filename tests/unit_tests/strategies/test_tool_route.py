@@ -88,18 +88,90 @@ def search(
     return solve(messages, strategy="tool_route", context=context, seed=3)
 
 
-def test_each_route_is_tried_and_agreement_takes_the_rest() -> None:
+def embedded(
+    monkeypatch: pytest.MonkeyPatch, name: str, **scripts: Script
+) -> dict[str, ScriptedPolicy]:
+    """A policy that is known by its name, and those of its tools."""
+    policies = models(**scripts)
+    policies["policy"].name = name
+    tools = {
+        "calculate": policies.pop("tool_policy"),
+        "solve": policies.pop("solver_policy"),
+    }
+    monkeypatch.setattr(_tool_routes, "_EMBEDDED_TOOLS", tools)
+    return policies
+
+
+def test_each_route_gets_a_share_and_agreement_takes_the_rest() -> None:
     result = search(models())
     assert result["answer"] == "42"
     assert result["route"] == {
         "route": "solve",
         "why": "solve and calculate found the same answer",
         "open": ["solve", "calculate", "reason"],
-        "samples": {"solve": 6, "calculate": 1, "reason": 1},
-        "verdicts": {"unique": 6},
+        "samples": {"solve": 4, "calculate": 2, "reason": 2},
+        "verdicts": {"unique": 4},
     }
-    assert [row["count"] for row in result["votes"]] == [7, 1]
+    assert [row["count"] for row in result["votes"]] == [6, 1, 1]
     assert result["degradations"] == []
+
+
+def test_the_best_route_of_an_embedded_policy_takes_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result = search(embedded(monkeypatch, "tinymath"))
+    assert result["answer"] == "42"
+    assert result["route"] == {
+        "route": "solve",
+        "why": "it was measured to be the best open one, and found an answer",
+        "open": ["solve", "calculate", "reason"],
+        "samples": {"solve": 8},
+        "verdicts": {"unique": 8},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("tinymath", "calculate"), ("tinymath-large", "reason")]
+)
+def test_the_next_best_route_comes_where_the_best_finds_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str, second: str
+) -> None:
+    policies = embedded(monkeypatch, name, constraints=saying(TWO))
+    route = search(policies)["route"]
+    assert route["route"] == second
+    assert route["why"] == "no route that was measured to be better found an answer"
+    assert route["samples"] == {"solve": 4, second: 4}
+    assert route["verdicts"] == {"ambiguous": 4}
+
+
+def test_ranked_routes_that_find_nothing_share_by_halves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mute = saying("No idea.")
+    scripts = {"reason": mute, "calculate": mute, "constraints": mute}
+    result = search(embedded(monkeypatch, "tinymath", **scripts))
+    assert result["answer"] is None
+    assert result["route"]["route"] == "reason"
+    assert result["route"]["samples"] == {"solve": 4, "calculate": 2, "reason": 2}
+
+
+def test_what_was_measured_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = embedded(monkeypatch, "tinymath")
+    route = search(policies, route="compare")["route"]
+    assert route["samples"] == {"solve": 4, "calculate": 2, "reason": 2}
+    assert route["why"] == "solve and calculate found the same answer"
+
+
+def test_a_route_whose_policy_cannot_read_the_question_is_left_out() -> None:
+    policies = models()
+    policies["solver_policy"].context_window = 1
+    result = search(policies)
+    assert result["route"]["open"] == ["calculate", "reason"]
+    assert result["route"]["samples"] == {"calculate": 6, "reason": 2}
+    assert result["degradations"][0].startswith("the route 'solve' is not tried: the")
+    alone = search(policies, route="solve")
+    assert alone["route"]["samples"] == {"reason": 8}
+    assert alone["degradations"][1].startswith("chain of thought instead of 'solve': ")
 
 
 def test_constraints_and_the_solvers_answer_are_the_steps_of_a_candidate() -> None:
@@ -306,9 +378,9 @@ def test_async_and_watched_searches_are_the_same() -> None:
         }
 
     def context() -> SearchContext:
-        return SearchContext(**models(), prm=None, budget=Budget(6))  # type: ignore[arg-type]
+        return SearchContext(**models(), prm=None, budget=Budget(8))  # type: ignore[arg-type]
 
-    whole = search(models(), 6)
+    whole = search(models(), 8)
     later = asyncio.run(
         asolve(QUESTION, strategy="tool_route", context=context(), seed=3)
     )
