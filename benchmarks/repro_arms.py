@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 from benchmarks.repro_costs import flops_at
 from benchmarks.repro_runs import MissingRunError, Runs
-from langchain_tts.evaluation.records import FinalRecord, SearchRecord
+from langchain_tts.evaluation.records import (
+    AnswerRecord,
+    FinalRecord,
+    SearchRecord,
+)
 from langchain_tts.evaluation.store import Manifest
 from langchain_tts.search.state import Score, Vote
 
@@ -73,11 +77,15 @@ def find_arm(
             majority.
 
     Raises:
-        MissingRunError: If not every question was searched with it yet.
+        MissingRunError: If not every question was searched with it yet, or not
+            answered in that way.
     """
     records = searches(runs, run, strategy, n)
     manifest = runs.manifest(run)
     chosen = kind or (BY_SCORE if _is_scored(records) else MAJORITY)
+    if not any(_kind(a) == (n, *chosen) for r in records for a in r["answers"]):
+        msg = f"run {run!r} has no answers of {strategy} at N = {n} by {chosen}"
+        raise MissingRunError(msg)
     found: dict[str, list[Result]] = defaultdict(list)
     for record in records:
         found[record["id"]].append(_result(record, n, chosen, manifest))
@@ -135,13 +143,13 @@ def _is_scored(records: Iterable[SearchRecord]) -> bool:
 
 
 def _result(record: SearchRecord, n: int, kind: Kind, manifest: Manifest) -> Result:
-    right = any(
-        answer["right"]
-        for answer in record["answers"]
-        if (answer["budget"], answer["score"], answer["vote"]) == (n, *kind)
-    )
+    right = any(a["right"] for a in record["answers"] if _kind(a) == (n, *kind))
     sizes = manifest["policy_parameters"], manifest["prm_parameters"]
     return Result(float(right), *flops_at(record, n, *sizes))
+
+
+def _kind(answer: AnswerRecord) -> tuple[int, Score | None, Vote]:
+    return answer["budget"], answer["score"], answer["vote"]
 
 
 def _mean(results: Sequence[Result]) -> Result:

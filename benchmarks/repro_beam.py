@@ -15,7 +15,7 @@ from benchmarks.repro_arms import (
 )
 from benchmarks.repro_bins import Bins, oracle_bins
 from benchmarks.repro_costs import first_finals
-from benchmarks.repro_runs import MissingRunError, Runs
+from benchmarks.repro_runs import PAIRS, MissingRunError, Pair, Runs
 from benchmarks.repro_text import (
     Difference,
     bullets,
@@ -28,10 +28,8 @@ from benchmarks.repro_text import (
     table,
     verdict,
 )
-from langchain_tts.evaluation.records import FinalRecord, SearchRecord
 
-_RUN = "test-strong"
-_VERIFIERS = {"test-strong": "strong", "test-weak": "weak"}
+_VERIFIERS = {pair.run: pair.name for pair in PAIRS}
 
 
 class Cell(NamedTuple):
@@ -43,38 +41,52 @@ class Cell(NamedTuple):
 
 
 def beam_search(runs: Runs) -> str:
-    """Both tables, and what they say.
+    """The tables of each verifier, and what they say.
 
     Raises:
         MissingRunError: If there is no N at which both were run.
     """
     bins = oracle_bins(runs)
-    columns = bins.named()
-    cells = [cell for n in _sizes(runs) for cell in _cells(runs, n, bins)]
-    if not cells:
-        msg = f"run {_RUN!r} has no N at which {BEAM} and {BEST_OF_N} are complete yet"
-        raise MissingRunError(msg)
-    lines = [
-        [str(n), *(marked(cell.found) for cell in cells if cell.n == n)]
-        for n in dict.fromkeys(cell.n for cell in cells)
-    ]
-    sizes = ", ".join(f"{len(ids)} in {name}" for name, ids in columns.items())
+    sizes = ", ".join(f"{len(ids)} in {name}" for name, ids in bins.named().items())
     caption = (
         f"`{BEAM}` minus `{BEST_OF_N}` in percentage points, paired, with 95 % "
         f"intervals; bold where 0 is outside. Oracle bins from {bins.source}, bin 1 "
         f"is the easiest; n = {sizes}."
     )
-    return "\n\n".join(
-        [
-            caption,
-            table(["N", *columns], lines),
-            where(cells),
-            "Both in % (95 % intervals), to see what more search does in each bin:",
-            _both(runs, bins),
-            "What the verifier thinks of the answer it chose, and whether it is right:",
-            *_optimized(runs, bins),
-        ]
+    parts = [caption, *_compared(runs, PAIRS[0], bins)]
+    for pair in PAIRS[1:]:
+        try:
+            parts += _compared(runs, pair, bins)
+        except MissingRunError:
+            continue
+    judgments = (
+        "What the verifier thinks of the answer it chose, and whether it is right:"
     )
+    return "\n\n".join([*parts, judgments, *_optimized(runs, bins)])
+
+
+def _compared(runs: Runs, pair: Pair, bins: Bins) -> list[str]:
+    """Both strategies with one verifier.
+
+    Raises:
+        MissingRunError: If there is no N at which both were run.
+    """
+    cells = [cell for n in _sizes(runs, pair) for cell in _cells(runs, pair, n, bins)]
+    if not cells:
+        both = f"{BEAM} and {BEST_OF_N}"
+        msg = f"run {pair.run!r} has no N at which {both} are complete yet"
+        raise MissingRunError(msg)
+    lines = [
+        [str(n), *(marked(cell.found) for cell in cells if cell.n == n)]
+        for n in dict.fromkeys(cell.n for cell in cells)
+    ]
+    return [
+        f"**The {pair.name} verifier.**",
+        table(["N", *bins.named()], lines),
+        where(cells),
+        "Both in % (95 % intervals), to see what more search does in each bin:",
+        _both(runs, pair, bins),
+    ]
 
 
 def where(cells: Sequence[Cell]) -> str:
@@ -108,14 +120,14 @@ def where(cells: Sequence[Cell]) -> str:
     return f"{first} {second}"
 
 
-def _sizes(runs: Runs) -> list[int]:
+def _sizes(runs: Runs, pair: Pair) -> list[int]:
     """All N but 1: with one sample there is nothing to search."""
-    return [n for n in runs.manifest(_RUN)["budgets"] if n > 1]
+    return [n for n in runs.manifest(pair.run)["budgets"] if n > 1]
 
 
-def _cells(runs: Runs, n: int, bins: Bins) -> list[Cell]:
+def _cells(runs: Runs, pair: Pair, n: int, bins: Bins) -> list[Cell]:
     try:
-        beam, base = (find_arm(runs, _RUN, name, n) for name in (BEAM, BEST_OF_N))
+        beam, base = (find_arm(runs, pair.run, one, n) for one in (BEAM, BEST_OF_N))
     except MissingRunError:
         return []
     return [
@@ -124,13 +136,13 @@ def _cells(runs: Runs, n: int, bins: Bins) -> list[Cell]:
     ]
 
 
-def _both(runs: Runs, bins: Bins) -> str:
+def _both(runs: Runs, pair: Pair, bins: Bins) -> str:
     columns = bins.named()
     lines = []
     for strategy in (BEST_OF_N, BEAM):
-        for n in _sizes(runs):
+        for n in _sizes(runs, pair):
             try:
-                arm = find_arm(runs, _RUN, strategy, n)
+                arm = find_arm(runs, pair.run, strategy, n)
             except MissingRunError:
                 continue
             cells = [share(arm.marks(ids)) for ids in columns.values()]
@@ -173,11 +185,6 @@ def judged(runs: Runs, run: str, strategy: str, n: int) -> Judged:
         [0.0 if final is None else last_score(final) for final in chosen],
         [float(final is not None and final["right"]) for final in chosen],
     )
-
-
-def _voters(record: SearchRecord, n: int) -> list[FinalRecord]:
-    """The final candidates of a search at N; one of steps is all of what was run."""
-    return first_finals(record, n) if record["samples"] else record["finals"]
 
 
 def _optimized(runs: Runs, bins: Bins) -> list[str]:

@@ -17,7 +17,7 @@ from benchmarks.repro_arms import (
     searches,
 )
 from benchmarks.repro_costs import question_tokens
-from benchmarks.repro_runs import MissingRunError, Runs
+from benchmarks.repro_runs import MissingRunError, Pair, Runs
 from langchain_tts.evaluation.exchange import inference_flops
 from langchain_tts.evaluation.records import SearchRecord
 
@@ -66,17 +66,20 @@ class Factor:
         return f"{sign}{self.value:.1f}x ({self.low:.1f} to {high})"
 
 
-def best_of_n_curve(runs: Runs) -> Curve:
-    """Best-of-N of the default models on the test questions, as far as it was run.
+def best_of_n_curve(runs: Runs, pair: Pair) -> Curve:
+    """Best-of-N of a pair of models on the test questions, as far as it was run.
 
     Raises:
         MissingRunError: If there is no run of it.
     """
-    try:
-        records = searches(runs, "test-more", BEST_OF_N, 256)
-    except MissingRunError:
-        records = searches(runs, "test-strong", BEST_OF_N, 64)
-    return curve(records, *_sizes(runs))
+    manifest = runs.manifest(pair.run)
+    sizes = manifest["policy_parameters"], manifest["prm_parameters"]
+    if pair.run == "test-strong" and runs.has("test-more"):
+        try:
+            return curve(searches(runs, "test-more", BEST_OF_N, 256), *sizes)
+        except MissingRunError:
+            pass
+    return curve(searches(runs, pair.run, BEST_OF_N, 64), *sizes)
 
 
 def curve(records: Sequence[SearchRecord], policy: int, prm: int) -> Curve:
@@ -151,8 +154,3 @@ def _tokens(record: SearchRecord, most: int) -> Floats:
         lengths[final["sample"]] = final["tokens"]
     found: Floats = question_tokens(record["question"]) + lengths.cumsum()
     return found
-
-
-def _sizes(runs: Runs) -> tuple[int, int]:
-    manifest = runs.manifest("test-strong")
-    return manifest["policy_parameters"], manifest["prm_parameters"]

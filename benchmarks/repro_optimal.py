@@ -13,8 +13,9 @@ from benchmarks.repro_curve import (
     flops_factor,
     samples_factor,
 )
+from benchmarks.repro_equal import equal_cost
 from benchmarks.repro_folds import Chosen, two_fold
-from benchmarks.repro_runs import MissingRunError, Runs
+from benchmarks.repro_runs import PAIRS, MissingRunError, Pair, Runs
 from benchmarks.repro_text import (
     bullets,
     difference,
@@ -26,7 +27,6 @@ from benchmarks.repro_text import (
     verdict,
 )
 
-_RUN = "test-strong"
 _SIZES = (4, 16, 64)
 _ONLINE = "online, charged, calibrated on other questions"
 
@@ -43,45 +43,77 @@ class Compared(NamedTuple):
 
 
 def compute_optimal(runs: Runs) -> str:
-    """The table of efficiency factors, what was chosen, and what both say.
+    """What choosing gains with each verifier, and what it costs.
 
     Raises:
         MissingRunError: If there is nothing to choose between.
     """
-    curve = best_of_n_curve(runs)
+    parts = _pair(runs, PAIRS[0])
+    for pair in PAIRS[1:]:
+        try:
+            parts += _pair(runs, pair)
+        except MissingRunError as error:
+            parts.append(f"**The {pair.name} verifier.** Not measured: {error}.")
+    return "\n\n".join(parts)
+
+
+def _pair(runs: Runs, pair: Pair) -> list[str]:
+    """The efficiency factors of one pair of models, and what was chosen.
+
+    Raises:
+        MissingRunError: If there is nothing to choose between.
+    """
     ways = {
         "offline, oracle bins": oracle_bins(runs),
-        "offline, predicted bins": predicted_bins(runs, _RUN),
+        "offline, predicted bins": predicted_bins(runs, pair.run),
     }
-    offline = {way: _offline(runs, bins) for way, bins in ways.items()}
+    offline = {way: _offline(runs, pair, bins) for way, bins in ways.items()}
     compared = [
-        Compared(way, chosen.by_bin, find_arm(runs, _RUN, BEST_OF_N, n), chosen.fixed)
+        Compared(
+            way, chosen.by_bin, find_arm(runs, pair.run, BEST_OF_N, n), chosen.fixed
+        )
         for way, found in offline.items()
         for n, chosen in found.items()
     ]
     if not compared:
-        msg = f"run {_RUN!r} has no N at which two strategies are complete yet"
+        msg = f"run {pair.run!r} has no N at which two strategies are complete yet"
         raise MissingRunError(msg)
-    compared += _online(runs, offline["offline, oracle bins"])
+    online = _online(runs, pair, offline["offline, oracle bins"])
+    curve = best_of_n_curve(runs, pair)
     most = curve.marks.shape[1]
     caption = (
-        f"n = {len(curve.ids)}. Factors: how many times the N, or the FLOPs of policy "
-        "and verifier, best-of-N needs to be as accurate, at the first N that is "
-        f"(it was run up to N = {most}); the papers: about 4x (Snell et al.)."
+        f"**The {pair.name} verifier (`{pair.prm}`).** n = {len(curve.ids)}. Factors: "
+        "how many times the N, or the FLOPs of policy and verifier, best-of-N needs "
+        f"to be as accurate, at the first N that is (it was run up to N = {most}); "
+        "the papers: about 4x (Snell et al.)."
     )
     head = [
         *("choice", "N", "accuracy, %", "best-of-N, %", "- best-of-N"),
         *("- best fixed strategy", "factor in N", "factor in FLOPs"),
     ]
-    return "\n\n".join(
-        [
-            caption,
-            table(head, [_line(curve, one) for one in compared]),
-            bullets(said(one, samples_factor(curve, one.arm)) for one in compared),
-            "What the two halves of each oracle bin chose (one name: both the same):",
-            _choices(offline["offline, oracle bins"], ways["offline, oracle bins"]),
-        ]
+    return [
+        caption,
+        table(head, [_line(curve, one) for one in compared + online]),
+        bullets(said(one, samples_factor(curve, one.arm)) for one in online),
+        *_equal(runs, pair),
+        "What the two halves of each oracle bin chose (one name: both the same):",
+        _choices(offline["offline, oracle bins"], ways["offline, oracle bins"]),
+    ]
+
+
+def _equal(runs: Runs, pair: Pair) -> list[str]:
+    try:
+        found = equal_cost(runs, pair)
+    except MissingRunError as error:
+        return [f"At the same cost: not measured ({error})."]
+    caption = (
+        "At the same cost: each fixed strategy at the smallest N that was run at which "
+        "it costs at least as much as the search that chooses, where there is one. "
+        "Score and vote are those that are best for it on the calibration's "
+        "questions. FLOPs are of policy and verifier; differences are paired, bold "
+        "where 0 is outside."
     )
+    return [caption, *found]
 
 
 def said(one: Compared, factor: Factor) -> str:
@@ -101,23 +133,23 @@ def said(one: Compared, factor: Factor) -> str:
     return sentence(text)
 
 
-def _offline(runs: Runs, bins: Bins) -> dict[int, Chosen]:
+def _offline(runs: Runs, pair: Pair, bins: Bins) -> dict[int, Chosen]:
     found = {}
     for n in _SIZES:
         try:
-            found[n] = two_fold(runs, _RUN, n, bins)
+            found[n] = two_fold(runs, pair.run, n, bins)
         except MissingRunError:
             continue
     return found
 
 
-def _online(runs: Runs, offline: dict[int, Chosen]) -> list[Compared]:
+def _online(runs: Runs, pair: Pair, offline: dict[int, Chosen]) -> list[Compared]:
     """The strategy of that name, where it was run."""
     found = []
     for n in _SIZES:
         try:
-            arm = find_arm(runs, "test-optimal", "compute_optimal", n)
-            base = find_arm(runs, _RUN, BEST_OF_N, n)
+            arm = find_arm(runs, pair.optimal, "compute_optimal", n)
+            base = find_arm(runs, pair.run, BEST_OF_N, n)
         except MissingRunError:
             continue
         fixed = offline[n].fixed if n in offline else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.repro_arms import BEST_OF_N, arms_at
 from benchmarks.repro_bins import Bins, oracle_bins
 from benchmarks.repro_folds import two_fold
-from benchmarks.repro_runs import MissingRunError, Runs
+from benchmarks.repro_runs import PAIRS, MissingRunError, Runs
 from benchmarks.repro_text import (
     difference,
     listed,
@@ -16,7 +16,7 @@ from benchmarks.repro_text import (
     verdict,
 )
 
-_QUALITIES = ("weak", "strong")
+_QUALITIES = tuple(pair.name for pair in reversed(PAIRS))
 _SIZES = (4, 16, 64)
 
 
@@ -29,7 +29,7 @@ def verifiers(runs: Runs) -> str:
     there = [q for q in _QUALITIES if runs.has(f"test-{q}")]
     if len(there) < 2:  # noqa: PLR2004 (a comparison)
         runs_there = listed([f"test-{q}" for q in there])
-        msg = f"of test-weak and test-strong there is {runs_there}; make both"
+        msg = f"of the runs with each verifier there is {runs_there}; make two"
         raise MissingRunError(msg)
     bins = oracle_bins(runs)
     ids = sorted(bins.chances)

@@ -63,6 +63,15 @@ class RunPlan:
         return shlex.join(["langchain-tts", *self.arguments(folder)])
 
 
+_ARMS = (
+    "best_of_n",
+    "beam_search?beam_width=4",
+    "beam_search?beam_width=8",
+    "dvts?beam_width=4",
+    "particle_filter",
+)
+
+
 def _plans() -> list[RunPlan]:
     sizes = (1, 4, 16, 64)
     dvts = "dvts?beam_width=4"
@@ -77,11 +86,61 @@ def _plans() -> list[RunPlan]:
         RunPlan("test-reviser", reviser, (4, 16), policy="tinymath-reviser"),
         RunPlan("test-optimal", ("compute_optimal",), (4, 16, 64)),
         RunPlan("test-more", ("best_of_n",), (256,)),
+        # About what test-optimal costs, and no less.
+        RunPlan("test-equal", (*_ARMS, "beam_search?beam_width=2"), (4, 13, 43)),
+        RunPlan("test-lookahead", ("lookahead?lookahead=1",), (5, 18, 71)),
+        RunPlan(
+            "test-medium", ("majority_vote", *_ARMS), (4, 16, 64), prm="tinymath-medium"
+        ),
+        RunPlan(
+            "test-optimal-medium",
+            ("compute_optimal",),
+            (4, 16, 64),
+            prm="tinymath-medium",
+        ),
+        RunPlan(
+            "test-optimal-weak",
+            ("compute_optimal",),
+            (4, 16, 64),
+            prm="tinymath-weak",
+        ),
     ]
 
 
 PLANS = {plan.name: plan for plan in _plans()}
 """All runs, in the order in which they are made."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The default policy with one verifier, and the runs that were made with it.
+
+    Args:
+        name: Of the verifier's quality.
+        prm: The verifier's name.
+        run: Of the fixed strategies.
+        optimal: Of the compute-optimal search.
+        more: Other runs of fixed strategies.
+    """
+
+    name: str
+    prm: str
+    run: str
+    optimal: str
+    more: tuple[str, ...] = ()
+
+
+PAIRS = (
+    Pair(
+        "strong",
+        "tinymath",
+        "test-strong",
+        "test-optimal",
+        more=("test-equal", "test-lookahead"),
+    ),
+    Pair("medium", "tinymath-medium", "test-medium", "test-optimal-medium"),
+    Pair("weak", "tinymath-weak", "test-weak", "test-optimal-weak"),
+)
 
 
 @dataclass(frozen=True)

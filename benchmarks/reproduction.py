@@ -21,7 +21,7 @@ from benchmarks.repro_exchange import exchange
 from benchmarks.repro_optimal import compute_optimal
 from benchmarks.repro_prm import verifiers
 from benchmarks.repro_revisions import revisions
-from benchmarks.repro_runs import PLANS, MissingRunError, Runs
+from benchmarks.repro_runs import PAIRS, PLANS, MissingRunError, Runs
 from benchmarks.repro_small import small_against_large
 from benchmarks.repro_text import table
 from langchain_tts import cli
@@ -50,12 +50,17 @@ class Claim:
 
 CLAIMS = (
     Claim(1, ("test-strong",), accuracy),
-    Claim(2, ("test-strong", "test-oracle", "test-weak"), beam_search),
+    Claim(2, (*(pair.run for pair in PAIRS), "test-oracle"), beam_search),
     Claim(
-        3, ("test-strong", "test-more", "test-oracle", "test-optimal"), compute_optimal
+        3,
+        (
+            *(run for pair in PAIRS for run in (pair.run, *pair.more, pair.optimal)),
+            *("test-more", "test-oracle"),
+        ),
+        compute_optimal,
     ),
     Claim(4, ("test-small", "test-strong", "test-large"), small_against_large),
-    Claim(5, ("test-strong", "test-oracle", "test-weak"), verifiers),
+    Claim(5, (*(pair.run for pair in PAIRS), "test-oracle"), verifiers),
     Claim(6, ("test-reviser", "test-strong", "test-oracle"), revisions),
     Claim(7, ("test-small", "test-strong", "test-large", "test-oracle"), exchange),
 )

@@ -17,12 +17,14 @@ from benchmarks.repro_beam import (
     where,
 )
 from benchmarks.repro_bins import oracle_bins
+from benchmarks.repro_costs import question_tokens
+from benchmarks.repro_equal import equal_cost, rivals
 from benchmarks.repro_exchange import affordable, allowance, exchange
 from benchmarks.repro_folds import two_fold
 from benchmarks.repro_optimal import compute_optimal
 from benchmarks.repro_prm import verifiers
 from benchmarks.repro_revisions import chains, revisions, turns
-from benchmarks.repro_runs import MissingRunError, Runs
+from benchmarks.repro_runs import PAIRS, MissingRunError, Runs
 from benchmarks.repro_small import small_against_large
 from langchain_tts.evaluation.estimates import Difference
 from langchain_tts.evaluation.records import SearchRecord
@@ -147,7 +149,6 @@ def test_the_choice_is_compared_with_best_of_n_and_the_best_strategy(
     text = compute_optimal(_strong(tmp_path))
     assert "| offline, oracle bins | 16 | 100.0 (100.0 to 100.0) | 50.0 (" in text
     assert "> 4.0x (4.0 to not reached)" in text
-    assert "Offline, oracle bins, N = 16: +50.0 (" in text
 
 
 def test_the_online_strategy_is_reported_where_it_was_run(tmp_path: Path) -> None:
@@ -158,7 +159,41 @@ def test_the_online_strategy_is_reported_where_it_was_run(tmp_path: Path) -> Non
     write_run(tmp_path, "test-optimal", online)
     text = compute_optimal(runs)
     assert "| online, charged, calibrated on other questions | 4 | 100.0 (" in text
-    assert "N = 16: online" not in text
+    assert "Online, charged, calibrated on other questions, N = 4: +50.0 (" in text
+    assert "other questions, N = 16" not in text
+
+
+def test_a_fixed_strategy_is_compared_where_it_costs_as_much(tmp_path: Path) -> None:
+    ids = EASY + HARD
+    records = [_beam(one, n, right=n > 4) for n in (4, 16) for one in ids]
+    write_run(tmp_path, "test-strong", records)
+    runs = Runs(tmp_path)
+    pair = PAIRS[0]
+
+    def at(spent: float) -> tuple[int, float]:
+        (rival,) = rivals(runs, pair, spent)
+        return rival.arm.n, rival.flops
+
+    # A question of 3 tokens at least, which both models read, and 10 for each sample.
+    question = question_tokens(EASY[0])
+    few = 2 * 100 * (question + 40) + 2 * 50 * (question + 40)
+    many = 2 * 100 * (question + 160) + 2 * 50 * (question + 160)
+    assert at(few) == (4, few)
+    assert at(few + 1) == (16, many)
+    # Nothing costs enough: the most that there is.
+    assert at(many + 1) == (16, many)
+
+
+def test_at_equal_cost_it_is_told_which_strategies_are_beaten(tmp_path: Path) -> None:
+    ids = EASY + HARD
+    records = [_beam(one, 16, right=one in HARD) for one in ids]
+    write_run(tmp_path, "test-strong", records)
+    online = [search(one, "compute_optimal", [Drawn(right=True)] * 4) for one in ids]
+    write_run(tmp_path, "test-optimal", online)
+    lines, said = equal_cost(Runs(tmp_path), PAIRS[0])
+    assert f"| `{BEAM}` | 16 | 16 | " in lines
+    assert "N = 4: intervals are above 1 of the 1 fixed strategies" in said
+    assert f"the best of them, `{BEAM}`, +50.0 (" in said
 
 
 def _large(folder: Path, *, right: bool) -> None:
@@ -195,7 +230,7 @@ def test_verifiers_are_compared_on_the_same_questions(tmp_path: Path) -> None:
 
 
 def test_one_verifier_alone_is_no_comparison(tmp_path: Path) -> None:
-    with pytest.raises(MissingRunError, match="make both"):
+    with pytest.raises(MissingRunError, match="make two"):
         verifiers(_strong(tmp_path))
 
 
