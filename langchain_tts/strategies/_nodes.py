@@ -60,23 +60,14 @@ def one_a_step(setting: Setting) -> int:
     return setting.context.max_rounds
 
 
-def propose(
-    plan: Plan,
-    *,
-    by_step: bool,
-    verifier: VerifierUse,
-    temperature: float | None = None,
-) -> Node:
-    """Make the node that samples children: one batched policy call for all parents.
+def propose(plan: Plan, *, verifier: VerifierUse) -> Node:
+    """Make the node that samples next steps: one batched policy call for all parents.
 
     Args:
         plan: Which candidates get how many children.
-        by_step: One step a sample (True), or the whole rest of the answer.
         verifier: What the strategy uses a verifier for.
-        temperature: Of sampling; None takes the context's.
     """
-    phase = proposing(plan, by_step=by_step, temperature=temperature)
-    return node(phase, verifier, "propose")
+    return node(proposing(plan, by_step=True), verifier, "propose")
 
 
 def proposing(
@@ -86,7 +77,14 @@ def proposing(
     temperature: float | None = None,
     first_place: int | None = None,
 ) -> Callable[[SearchState, Setting], Steps]:
-    """The logic of `propose`, for a whole tree or for a subtree (`Proposal`)."""
+    """The logic of sampling, for a whole tree or for a subtree (`Proposal`).
+
+    Args:
+        plan: Which candidates get how many children.
+        by_step: One step a sample (True), or the whole rest of the answer.
+        temperature: Of sampling; None takes the context's.
+        first_place: As in `Proposal`.
+    """
 
     def phase(state: SearchState, setting: Setting) -> Steps:
         wanted = plan(state, setting)

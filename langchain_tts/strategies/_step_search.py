@@ -44,7 +44,7 @@ def add_loop(
     rounds: _nodes.Rounds = _nodes.one_a_step,
 ) -> None:
     """Add all of a step search but the edge to its first node, `propose`."""
-    graph.add_node("propose", _nodes.propose(plan, by_step=True, verifier="steps"))
+    graph.add_node("propose", _nodes.propose(plan, verifier="steps"))
     graph.add_node("score", _nodes.score("steps"))
     graph.add_node("select", _nodes.select(choose, "steps", price, rounds))
     graph.add_node("aggregate", _nodes.aggregate(strategy, "steps"))

@@ -50,7 +50,7 @@ from langchain_tts.strategies.state import SearchState
 def build() -> Graph:
     """Build the graph of lookahead search."""
     graph = state_machine()
-    graph.add_node("propose", _nodes.propose(_plan, by_step=True, verifier="steps"))
+    graph.add_node("propose", _nodes.propose(_plan, verifier="steps"))
     graph.add_node("look_ahead", node(_look_ahead, "steps", "look_ahead"))
     graph.add_node("score", _nodes.score("steps", RolloutScoring))
     graph.add_node("select", _nodes.select(_choose, "steps", _price))

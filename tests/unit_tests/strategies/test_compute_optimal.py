@@ -166,6 +166,34 @@ def deep(prefix: Prefix) -> list[Continuation]:
     return [Continuation(letter, 0.1) for letter in "abcdefghij"]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_greedy_answer_decides_alone(calibrate: Any, seed: int) -> None:
+    calibrate("greedy")
+    policy = TreePolicy(random_language(seed))
+    budget = Budget(samples=N)
+    alone = search("greedy", policy, TreePrm(), budget=budget)
+    found = search("compute_optimal", policy, TreePrm(), budget=budget)
+    assert found["spent"]["samples"] == 5
+    assert [one["text"] for one in found["candidates"]] == [alone["text"]]
+    assert found["answer"] == alone["answer"]
+    assert [row["count"] for row in found["votes"]] == [1]
+
+
+def test_where_the_greedy_answer_is_none_the_first_ones_vote(calibrate: Any) -> None:
+    def unsure(_prefix: Prefix) -> list[Continuation]:
+        return [
+            Continuation("I do not know.", 0.6, ends=True),
+            Continuation("Answer: \\boxed{42}", 0.4, ends=True),
+        ]
+
+    calibrate("greedy")
+    found = search(
+        "compute_optimal", TreePolicy(unsure), TreePrm(), budget=Budget(samples=N)
+    )
+    assert found["answer"] == "42"
+    assert len(found["candidates"]) == 5
+
+
 def test_the_first_answers_begin_the_chains_of_revisions(calibrate: Any) -> None:
     calibrate("revision?sequential_to_parallel=0.75")
     mine, plain = TreePolicy(deep), TreePolicy(deep)
