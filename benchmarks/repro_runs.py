@@ -88,7 +88,7 @@ def _plans() -> list[RunPlan]:
         RunPlan("test-more", ("best_of_n",), (256,)),
         # About what test-optimal costs, and no less.
         RunPlan("test-equal", (*_ARMS, "beam_search?beam_width=2"), (4, 13, 43)),
-        RunPlan("test-lookahead", ("lookahead?lookahead=1",), (5, 18, 71)),
+        RunPlan("test-lookahead", ("lookahead?lookahead=1",), (6, 20, 71)),
         RunPlan(
             "test-medium", ("majority_vote", *_ARMS), (4, 16, 64), prm="tinymath-medium"
         ),
