@@ -7,7 +7,9 @@ questions.
 
 A compute-optimal search pays for its prediction: its first samples are candidates of
 its N, and the chosen strategy has what is left. Here a strategy is measured with all of
-N, which is close where the first samples are few.
+N, which is close where the first samples are few. Where a prediction is good for
+nothing, none is made: the bins gain nothing over one strategy for all questions, and no
+score of the first samples settles an answer.
 """
 
 from __future__ import annotations
@@ -78,11 +80,17 @@ def calibrate(run: Run) -> Calibration:
     measured = predictions(first, seen)
     predictor, samples = best_prediction(measured, budgets)
     sizes = sorted(set(samples.values()))
+    stop = stop_score(first, sizes)
     studies = {
         n: _study(records, first, predictor, (n, samples[str(n)]), seed)
         for n in budgets
     }
     found = {n: held_out(study) for n, study in studies.items()}
+    for n in budgets:
+        if stop is None and sum(found[n].routed) <= sum(found[n].fixed):
+            samples[str(n)] = 0
+            studies[n] = studies[n]._replace(edges=[], bins=[1] * len(first))
+            found[n] = held_out(studies[n])
     final = {
         n: pick(study.arms, study.bins, range(len(first)))
         for n, study in studies.items()
@@ -103,7 +111,7 @@ def calibrate(run: Run) -> Calibration:
         predictor=predictor,
         samples=samples,
         edges={str(n): list(study.edges) for n, study in studies.items()},
-        stop_score=stop_score(first, sizes),
+        stop_score=stop,
         stop=trusted(first, sizes, sorted({*seen, *budgets})),
         summary={str(n): _summary(studies[n], found[n], final[n]) for n in budgets},
         cells={str(n): _cells(studies[n], found[n], final[n]) for n in budgets},

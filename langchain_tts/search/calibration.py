@@ -151,7 +151,8 @@ class Calibration(TypedDict):
     """Of the searches, and of the folds."""
     predictor: Predictor
     samples: dict[str, int]
-    """How many first samples the prediction at each budget is made from; by N."""
+    """How many first samples the prediction at each budget is made from; by N. 0: there
+    is one bin, and nothing to predict."""
     edges: dict[str, list[float]]
     """By N: predicted chances of success between the bins, in descending order: a
     question at or above the first is in bin 1."""

@@ -35,7 +35,8 @@ class Route(TypedDict):
     by: str
     """The strategy that chose."""
     n0: int
-    """First whole answers, from which the difficulty was predicted."""
+    """First whole answers, from which the difficulty was predicted; 0: it was not,
+    because one strategy is the best for all questions."""
     chance: NotRequired[float | None]
     """Predicted chance that one sample is right; None where none is predicted."""
     difficulty: NotRequired[Level | None]
@@ -88,11 +89,12 @@ def first_samples(samples: int, calibrated: int | None = None) -> int:
 
     Args:
         samples: N.
-        calibrated: What the calibration of the models says; None: a quarter of N, at
-            most 8.
+        calibrated: What the calibration of the models says, 0 where nothing is to be
+            predicted; None: a quarter of N, at least 1 and at most 8.
     """
-    wanted = min(_MOST_FIRST, samples // 4) if calibrated is None else calibrated
-    return min(samples, max(1, wanted))
+    if calibrated is not None:
+        return min(samples, calibrated)
+    return min(_MOST_FIRST, max(1, samples // 4))
 
 
 def prior(chance: float | None, models: Models) -> Rule:

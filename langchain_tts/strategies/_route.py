@@ -54,6 +54,8 @@ def sample(state: SearchState, setting: Setting) -> Steps:
     if calibration is not None:
         calibrated = calibration["samples"][calibrated_budget(calibration, samples)]
     wanted = first_samples(samples, calibrated)
+    if not wanted:
+        return {"route": Route(by=NAME, n0=0)}
 
     def plan(state: SearchState, _setting: Setting) -> list[Expansion]:
         return [Expansion(None, max(0, wanted - len(roots(state.get("tree", [])))))]
@@ -74,6 +76,8 @@ def sampled(state: SearchState) -> Literal["propose", "done"]:
 def score(state: SearchState, setting: Setting) -> Steps:
     """Score the first answers, unless their scores do not matter for the route."""
     calibration = yield Work(partial(_calibration, setting))
+    if not _n0(state):
+        return {}
     counted = calibration is not None and calibration["predictor"] == "vote_share"
     if counted and _stop_score(setting, calibration) is None:
         return {}
@@ -134,7 +138,7 @@ def _routed(
     context = setting.context
     found = voters(state, setting)
     models = _models(state, setting)
-    chance = _chance(found, models, calibration)
+    chance = _chance(state, found, models, calibration)
     choice = _choice(state, setting, models, calibration, chance)
     stop_score = _stop_score(setting, calibration)
     fields = {**_stopping(context), "stop_score": stop_score, **choice.fields}
@@ -176,10 +180,13 @@ def _models(state: SearchState, setting: Setting) -> Models:
 
 
 def _chance(
-    found: Texts | Turns, models: Models, calibration: Calibration | None
+    state: SearchState,
+    found: Texts | Turns,
+    models: Models,
+    calibration: Calibration | None,
 ) -> float | None:
-    """The predicted chance that an answer is right; None for turns."""
-    if not isinstance(found, Texts):
+    """The predicted chance that an answer is right; None for turns and no answers."""
+    if not isinstance(found, Texts) or not _n0(state):
         return None
     predictor: Predictor = "both" if models.verifier else "vote_share"
     if calibration is not None:
@@ -203,7 +210,7 @@ def _choice(
     chance: float | None,
 ) -> _Choice:
     lost = setting.prm is not None and not models.verifier
-    if calibration is None or chance is None or lost:
+    if calibration is None or lost:
         choice = _by_rule(setting, models, chance)
     else:
         choice = _by_calibration(setting, models, calibration, chance)
@@ -238,17 +245,20 @@ def _by_rule(setting: Setting, models: Models, chance: float | None) -> _Choice:
 
 
 def _by_calibration(
-    setting: Setting, models: Models, calibration: Calibration, chance: float
+    setting: Setting, models: Models, calibration: Calibration, chance: float | None
 ) -> _Choice:
-    cell = choose(calibration, chance, setting.budget.samples)
+    # Where nothing was predicted there is one bin.
+    cell = choose(calibration, chance or 0.0, setting.budget.samples)
     choice = cell["choice"]
     name, parameters = parse_strategy(choice["strategy"])
     if get_strategy(name).verifier == "steps" and not models.by_step:
         return _by_rule(setting, models, chance)
     cells = calibration["cells"][calibrated_budget(calibration, setting.budget.samples)]
+    one = len(cells) == 1
+    where = "the best for all" if one else f"bin {cell['bin']} of {len(cells)}"
     reason = (
-        f"bin {cell['bin']} of {len(cells)}: {cell['accuracy']:.1%} of "
-        f"{cell['n']} questions of {calibration['dataset']}"
+        f"{where}: {cell['accuracy']:.1%} of {cell['n']} questions of "
+        f"{calibration['dataset']}"
     )
     fields = {**parameters, "score": choice["score"], "vote": choice["vote"]}
     about = {

@@ -34,6 +34,8 @@ def taken_over(
     """
     budget = Budget.parse(context.budget)
     tree = state.get("tree", [])
+    if not tree:
+        return {}
     if strategy.name == "revision":
         lengths = chain_lengths(budget.samples, context.sequential_to_parallel)
         continued = {candidate["parent"] for candidate in tree}

@@ -122,6 +122,10 @@ def _shared(
         why = "no calibration was given"
         command = "langchain-tts report RUN --calibration FILE"
         missing.append(Missing("predicted difficulty", why, command))
+    elif not any(calibration["samples"].values()):
+        why = "by this calibration one strategy is the best for all questions at each N"
+        more = "langchain-tts calibrate, with more questions or other strategies"
+        missing.append(Missing("predicted difficulty", why, more))
     else:
         shown.append(predicted_exhibit(predicted(found, calibration)))
     return shown, missing

@@ -45,8 +45,12 @@ class Predicted:
 def predicted(settings: Sequence[Setting], calibration: Calibration) -> Predicted:
     """Predict the difficulty of a run's questions as a search would.
 
-    The prediction reads as many first samples as at the calibration's largest N, and is
-    cut by its edges.
+    The prediction reads as many first samples as at the calibration's largest N that
+    has any, and is cut by its edges.
+
+    Args:
+        settings: The runs.
+        calibration: One that predicts difficulty at some N.
 
     Raises:
         PageError: If no run is of the calibration's models, or if that one has no
@@ -63,7 +67,7 @@ def predicted(settings: Sequence[Setting], calibration: Calibration) -> Predicte
         )
         raise PageError(msg)
     records = setting.samples.records
-    budget = max(calibration["samples"], key=int)
+    budget = max((n for n, size in calibration["samples"].items() if size), key=int)
     size, cuts = calibration["samples"][budget], calibration["edges"][budget]
     oracle = [pass_at_1(record) for record in records]
     chances = [prediction_of(r, calibration["predictor"], size) for r in records]

@@ -99,6 +99,34 @@ def test_the_first_samples_are_a_quarter_of_the_budget_at_most(
     assert 1 <= calibration["samples"]["16"] <= 4
 
 
+def test_where_a_prediction_is_good_for_nothing_none_is_made() -> None:
+    rng = random.Random(0)
+    records = []
+    for place in range(100):
+        marks = [rng.random() < 0.4 for _ in range(16)]
+        # Scores that say nothing settle no answer.
+        finals = sampled([0.5] * 16, marks)
+        ways = {(n, LAST): marks[0] for n in (4, 16)}
+        records.append(record(str(place), "best_of_n", ways, finals, budget=16))
+    for n in (4, 16):
+        records += [
+            record(str(place), "dvts", {(n, LAST): place % 5 > 0}, budget=n)
+            for place in range(100)
+        ]
+    found = calibrate(run(records, (4, 16)))
+    assert found["stop_score"] is None
+    assert found["samples"] == {"4": 0, "16": 0}
+    assert found["edges"] == {"4": [], "16": []}
+    for cells in found["cells"].values():
+        [cell] = cells
+        assert (cell["choice"]["strategy"], cell["n"]) == ("dvts", 100)
+        assert cell["accuracy"] == 0.8
+    console = Console(file=StringIO(), width=120)
+    console.print(report(found))
+    assert isinstance(console.file, StringIO)
+    assert "80.0" in console.file.getvalue()
+
+
 def test_an_answer_is_settled_by_a_score_that_only_right_ones_have(
     calibration: Calibration,
 ) -> None:

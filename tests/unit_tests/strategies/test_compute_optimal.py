@@ -149,6 +149,22 @@ def test_a_beam_search_has_the_rest_of_n_for_its_beams(calibrate: Any) -> None:
     assert len(found["candidates"]) == found["spent"]["samples"] == N
 
 
+@pytest.mark.parametrize("strategy", ROUTABLE)
+def test_without_a_prediction_the_search_is_the_strategy_that_is_best_for_all(
+    strategy: str, calibrate: Any
+) -> None:
+    calibrate(strategy, samples={"4": 0}, edges={"4": []})
+    mine, plain = (TreePolicy(random_language(5)) for _ in range(2))
+    found = search("compute_optimal", mine, TreePrm(), budget=N, adaptive=False)
+    alone = search(strategy, plain, TreePrm(), budget=N)
+    assert (found["route"]["n0"], found["route"]["chance"]) == (0, None)
+    assert found["route"]["strategy"] == strategy
+    assert [c["text"] for c in found["tree"]] == [c["text"] for c in alone["tree"]]
+    spent = {**alone["spent"], "seconds": found["spent"]["seconds"]}
+    assert (found["answer"], found["spent"]) == (alone["answer"], spent)
+    assert samples_of(mine) == samples_of(plain)
+
+
 @pytest.mark.parametrize(
     ("width", "share", "narrow"),
     [(8, 0.75, 6), (4, 0.75, 3), (4, 0.5, 2), (2, 0.5, 2), (1, 0.5, 1), (6, 1.0, 6)],
