@@ -108,7 +108,7 @@ def _equal(runs: Runs, pair: Pair) -> list[str]:
         return [f"At the same cost: not measured ({error})."]
     caption = (
         "At the same cost: each fixed strategy at the smallest N that was run at which "
-        "it costs at least as much as the search that chooses, where there is one. "
+        "it costs at least 95 % of the search that chooses, where there is one. "
         "Score and vote are those that are best for it on the calibration's "
         "questions. FLOPs are of policy and verifier; differences are paired, bold "
         "where 0 is outside."

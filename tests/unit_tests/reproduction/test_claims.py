@@ -179,9 +179,11 @@ def test_a_fixed_strategy_is_compared_where_it_costs_as_much(tmp_path: Path) -> 
     few = 2 * 100 * (question + 40) + 2 * 50 * (question + 40)
     many = 2 * 100 * (question + 160) + 2 * 50 * (question + 160)
     assert at(few) == (4, few)
-    assert at(few + 1) == (16, many)
+    # 95 % count as the same.
+    assert at(1.05 * few) == (4, few)
+    assert at(1.06 * few) == (16, many)
     # Nothing costs enough: the most that there is.
-    assert at(many + 1) == (16, many)
+    assert at(2 * many) == (16, many)
 
 
 def test_at_equal_cost_it_is_told_which_strategies_are_beaten(tmp_path: Path) -> None:
