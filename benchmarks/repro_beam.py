@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from benchmarks.repro_arms import (
     BEAM,
     BEST_OF_N,
+    Arm,
     best_by_score,
     find_arm,
     last_score,
@@ -86,6 +88,7 @@ def _compared(runs: Runs, pair: Pair, bins: Bins) -> list[str]:
         where(cells),
         "Both in % (95 % intervals), to see what more search does in each bin:",
         _both(runs, pair, bins),
+        falling(runs, pair, bins),
     ]
 
 
@@ -140,14 +143,33 @@ def _both(runs: Runs, pair: Pair, bins: Bins) -> str:
     columns = bins.named()
     lines = []
     for strategy in (BEST_OF_N, BEAM):
-        for n in _sizes(runs, pair):
-            try:
-                arm = find_arm(runs, pair.run, strategy, n)
-            except MissingRunError:
-                continue
+        for arm in _arms(runs, pair, strategy):
             cells = [share(arm.marks(ids)) for ids in columns.values()]
-            lines.append([f"`{strategy}`", str(n), *cells])
+            lines.append([f"`{strategy}`", str(arm.n), *cells])
     return table(["strategy", "N", *columns], lines)
+
+
+def falling(runs: Runs, pair: Pair, bins: Bins) -> str:
+    """In which bins more search makes fewer answers right: it over-optimizes there."""
+    found = []
+    for strategy in (BEST_OF_N, BEAM):
+        arms = _arms(runs, pair, strategy)
+        for name, ids in bins.named().items():
+            gain = difference(arms[-1].marks(ids), arms[0].marks(ids))
+            if name != "all" and verdict(gain) == "below":
+                found.append(f"`{strategy}` in {name} ({points(gain)})")
+    return sentence(
+        f"from the smallest N to the largest accuracy falls for {listed(found)}"
+    )
+
+
+def _arms(runs: Runs, pair: Pair, strategy: str) -> list[Arm]:
+    """A strategy at every N at which it is complete."""
+    found = []
+    for n in _sizes(runs, pair):
+        with suppress(MissingRunError):
+            found.append(find_arm(runs, pair.run, strategy, n))
+    return found
 
 
 class Judged(NamedTuple):

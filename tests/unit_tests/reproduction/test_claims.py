@@ -12,6 +12,7 @@ from benchmarks.repro_beam import (
     Cell,
     Judged,
     beam_search,
+    falling,
     judged,
     over_optimization,
     where,
@@ -123,6 +124,21 @@ def test_a_score_that_rises_while_accuracy_falls_is_over_optimization(
     assert "score +70.0 (+70.0 to +70.0) points" in text
     assert said in text
     assert over_optimization([few]) == []
+
+
+def test_bins_in_which_more_search_makes_fewer_right_are_named(tmp_path: Path) -> None:
+    # Best-of-N stays as it is; beam search is right on easy questions below N = 16.
+    ids = EASY + HARD
+    records = [_samples(one) for one in ids]
+    for n in SIZES:
+        records += [_beam(one, n, right=one in EASY and n < 16) for one in ids]
+    write_run(tmp_path, "test-strong", records)
+    runs = Runs(tmp_path)
+    said = falling(runs, PAIRS[0], oracle_bins(runs))
+    assert said == (
+        "From the smallest N to the largest accuracy falls for "
+        f"`{BEAM}` in bin 1 (-100.0 (-100.0 to -100.0))."
+    )
 
 
 def test_the_verifier_s_view_of_the_chosen_answer_is_read_off(tmp_path: Path) -> None:
