@@ -21,6 +21,7 @@ from langchain_tts.evaluation.folds import halves
 from langchain_tts.evaluation.records import FinalRecord, SearchRecord
 from langchain_tts.search.cascade import Figures, Trust, confidence, winner
 from langchain_tts.search.state import FinalCandidate, Score, Vote
+from langchain_tts.search.ties import reaches
 from langchain_tts.search.vote import trajectory_score
 
 COMBINATIONS = 20_000
@@ -128,7 +129,7 @@ def ended(answers: Sequence[Given], cut: Cut) -> Ended:
         sure = answer.confidences[cut.trust]
         right = right if sure is None else answer.right
         enough = [*cut.defer_below, -math.inf][last]
-        if sure is not None and sure >= enough:
+        if sure is not None and reaches(sure, enough):
             break
     return Ended(right, flops, last)
 

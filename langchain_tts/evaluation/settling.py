@@ -14,6 +14,7 @@ from typing import NamedTuple
 from langchain_tts.evaluation.folds import halves
 from langchain_tts.evaluation.records import SearchRecord
 from langchain_tts.search.calibration import Stop, Trust
+from langchain_tts.search.ties import reaches
 
 TARGET = 0.95
 
@@ -122,7 +123,7 @@ def _trusted(
         for record in records
         if score is not None
         and (best := best_of(record, size)) is not None
-        and best.score >= score
+        and reaches(best.score, score)
     ]
 
 
