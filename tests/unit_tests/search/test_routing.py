@@ -17,7 +17,7 @@ from langchain_tts.search.routing import Models, first_samples, level, prior
         (256, None, 8),
         (16, 6, 6),
         (4, 6, 4),
-        (4, 0, 1),
+        (4, 0, 0),
     ],
 )
 def test_the_first_samples_are_a_quarter_or_as_calibrated_and_never_more_than_n(
