@@ -62,6 +62,10 @@ class Arm:
         """Mean FLOPs of the verifier on some questions."""
         return math.fsum(self.results[one].prm_flops for one in ids) / len(ids)
 
+    def flops(self, ids: Sequence[str]) -> float:
+        """Mean FLOPs of policy and verifier on some questions."""
+        return self.policy_flops(ids) + self.prm_flops(ids)
+
 
 def find_arm(
     runs: Runs, run: str, strategy: str, n: int, kind: Kind | None = None

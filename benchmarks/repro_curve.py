@@ -106,8 +106,8 @@ def samples_factor(base: Curve, arm: Arm) -> Factor:
 
 def flops_factor(base: Curve, arm: Arm) -> Factor:
     """How many times the FLOPs of policy and verifier best-of-N needs for it."""
-    spent = arm.policy_flops(base.ids) + arm.prm_flops(base.ids)
-    return _factor(base, arm, base.policy_flops + base.prm_flops, spent)
+    costs = base.policy_flops + base.prm_flops
+    return _factor(base, arm, costs, arm.flops(base.ids))
 
 
 def _factor(base: Curve, arm: Arm, costs: Floats, spent: float) -> Factor:

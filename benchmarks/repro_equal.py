@@ -10,6 +10,7 @@ from typing import NamedTuple
 from benchmarks.repro_arms import Arm, Kind, find_arm, searches
 from benchmarks.repro_runs import MissingRunError, Pair, Runs
 from benchmarks.repro_text import (
+    bullets,
     difference,
     listed,
     marked,
@@ -45,13 +46,14 @@ def equal_cost(runs: Runs, pair: Pair) -> list[str]:
     Raises:
         MissingRunError: If the compute-optimal search was not run.
     """
+    fixed = fixed_strategies(runs, pair)
     lines, said = [], []
     for n in _SIZES:
         try:
             ours = find_arm(runs, pair.optimal, _OPTIMAL, n)
         except MissingRunError:
             continue
-        found = rivals(runs, pair, flops(ours))
+        found = rivals(fixed, _flops(ours))
         samples = fmean(
             record["spent"].get("samples", 0)
             for record in searches(runs, pair.optimal, _OPTIMAL, n)
@@ -62,23 +64,11 @@ def equal_cost(runs: Runs, pair: Pair) -> list[str]:
         msg = f"run {pair.optimal!r} has no N at which it is complete yet"
         raise MissingRunError(msg)
     head = ["strategy", "N", "samples", "MFLOP", "accuracy, %", "compute_optimal - it"]
-    return [table(head, lines), "\n".join(f"- {one}" for one in said)]
+    return [table(head, lines), bullets(said)]
 
 
-def flops(arm: Arm) -> float:
-    """What an arm costs a question, of policy and verifier."""
-    ids = sorted(arm.results)
-    return arm.policy_flops(ids) + arm.prm_flops(ids)
-
-
-def rivals(runs: Runs, pair: Pair, least: float) -> list[Rival]:
-    """Every fixed strategy, at the smallest N that was run and costs enough.
-
-    Args:
-        runs: All runs.
-        pair: The models.
-        least: FLOPs. A strategy that costs less at every N is there at its largest.
-    """
+def fixed_strategies(runs: Runs, pair: Pair) -> list[list[Rival]]:
+    """Every fixed strategy of a pair of models, at each N that was run."""
     calibration = read_calibration(_calibration(pair))
     arms: dict[str, list[Rival]] = {}
     for run in (one for one in (pair.run, *pair.more) if runs.has(one)):
@@ -92,14 +82,24 @@ def rivals(runs: Runs, pair: Pair, least: float) -> list[Rival]:
                     arm = find_arm(runs, run, strategy, n, kind)
                 except MissingRunError:
                     continue
-                arms.setdefault(strategy, []).append(Rival(arm, flops(arm)))
+                arms.setdefault(strategy, []).append(Rival(arm, _flops(arm)))
+    return list(arms.values())
+
+
+def rivals(fixed: Sequence[Sequence[Rival]], least: float) -> list[Rival]:
+    """Every fixed strategy at the smallest N that was run and costs enough.
+
+    Args:
+        fixed: Each of them at all N.
+        least: FLOPs. A strategy that costs less at every N is there at its largest.
+    """
     return [
         min(
             (one for one in found if one.flops >= _ABOUT * least),
             key=lambda one: one.flops,
             default=max(found, key=lambda one: one.flops),
         )
-        for found in arms.values()
+        for found in fixed
     ]
 
 
@@ -132,7 +132,7 @@ def _lines(ours: Arm, samples: float, found: Sequence[Rival]) -> list[list[str]]
     marks = ours.marks(ids)
     first = [
         *(f"**`{_OPTIMAL}`**", str(ours.n), f"{samples:.1f}"),
-        *(millions(flops(ours)), share(marks), "–"),
+        *(millions(_flops(ours)), share(marks), "–"),
     ]
     ordered = sorted(found, key=lambda one: -fmean(one.arm.marks(ids)))
     return [first] + [
@@ -143,6 +143,10 @@ def _lines(ours: Arm, samples: float, found: Sequence[Rival]) -> list[list[str]]
         ]
         for one in ordered
     ]
+
+
+def _flops(arm: Arm) -> float:
+    return arm.flops(sorted(arm.results))
 
 
 def _calibration(pair: Pair) -> Path:

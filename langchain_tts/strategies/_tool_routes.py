@@ -93,12 +93,14 @@ def reasoning(setting: Setting, routes: Routes) -> Setting:
 def _order(setting: Setting) -> tuple[Sequence[Route], bool]:
     """The routes in the order of trying, and whether it is one of aptitude."""
     context, name = setting.context, setting.policy.name
-    if context.route != "auto" and context.route != "compare":  # noqa: PLR1714 (mypy)
-        return [context.route], True
     shipped = context.tool_policy is None and context.solver_policy is None
-    if context.route == "auto" and shipped and name in _MEASURED:
-        return _MEASURED[name], True
-    return ORDER, False
+    match context.route:
+        case "auto" if shipped and name in _MEASURED:
+            return _MEASURED[name], True
+        case "auto" | "compare":
+            return ORDER, False
+        case route:
+            return [route], True
 
 
 def _policy(route: Route, setting: Setting) -> AnyPolicy | None:

@@ -19,7 +19,7 @@ from benchmarks.repro_beam import (
 )
 from benchmarks.repro_bins import oracle_bins
 from benchmarks.repro_costs import question_tokens
-from benchmarks.repro_equal import equal_cost, rivals
+from benchmarks.repro_equal import equal_cost, fixed_strategies, rivals
 from benchmarks.repro_exchange import affordable, allowance, exchange
 from benchmarks.repro_folds import two_fold
 from benchmarks.repro_optimal import compute_optimal
@@ -184,10 +184,10 @@ def test_a_fixed_strategy_is_compared_where_it_costs_as_much(tmp_path: Path) -> 
     records = [_beam(one, n, right=n > 4) for n in (4, 16) for one in ids]
     write_run(tmp_path, "test-strong", records)
     runs = Runs(tmp_path)
-    pair = PAIRS[0]
+    fixed = fixed_strategies(runs, PAIRS[0])
 
     def at(spent: float) -> tuple[int, float]:
-        (rival,) = rivals(runs, pair, spent)
+        (rival,) = rivals(fixed, spent)
         return rival.arm.n, rival.flops
 
     # A question of 3 tokens at least, which both models read, and 10 for each sample.
