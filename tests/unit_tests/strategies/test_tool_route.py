@@ -62,7 +62,7 @@ def models(
     reason: Script = reasoning,
     calculate: Script | None = calculating,
     constraints: Script | None = solving,
-) -> dict[str, ScriptedPolicy]:
+) -> dict[str, Any]:
     found = {"policy": ScriptedPolicy(reason, "words")}
     if calculate is not None:
         found["tool_policy"] = ScriptedPolicy(calculate, "tools")
@@ -74,13 +74,13 @@ def models(
 
 
 def search(
-    policies: dict[str, ScriptedPolicy],
+    policies: dict[str, Any],
     budget: Budget | int = 8,
     messages: list[Message] = QUESTION,
     **parameters: Any,
 ) -> SearchResult:
     context = SearchContext(
-        **policies,  # type: ignore[arg-type]
+        **policies,
         prm=None,
         budget=Budget.parse(budget),
         **parameters,
@@ -378,7 +378,7 @@ def test_async_and_watched_searches_are_the_same() -> None:
         }
 
     def context() -> SearchContext:
-        return SearchContext(**models(), prm=None, budget=Budget(8))  # type: ignore[arg-type]
+        return SearchContext(**models(), prm=None, budget=Budget(8))
 
     whole = search(models(), 8)
     later = asyncio.run(
